@@ -1,0 +1,38 @@
+//! The vocabulary of the platform. A value that exists is valid: every name has one parser and prints what it parses.
+
+mod app;
+mod deployment;
+mod domain;
+mod event;
+mod id;
+mod instance;
+mod log;
+mod name;
+mod page;
+mod plan;
+mod platform;
+mod reference;
+mod release;
+mod secret;
+mod source;
+mod units;
+
+pub use app::*;
+pub use deployment::*;
+pub use domain::*;
+pub use event::*;
+pub use id::*;
+pub use instance::*;
+pub use log::*;
+pub use name::*;
+pub use page::*;
+pub use plan::*;
+pub use platform::*;
+pub use reference::*;
+pub use release::*;
+pub use secret::*;
+pub use source::*;
+pub use units::*;
+
+/// A moment in time, UTC, printed as RFC 3339.
+pub type Timestamp = jiff::Timestamp;

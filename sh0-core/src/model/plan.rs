@@ -1,0 +1,110 @@
+//! A plan: how a source tree is built and started. A person can read it, keep it and edit it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{EnvKey, ProcessName, RelPath};
+
+/// How a source tree is built and started. The keys are stable: `sh0 plan --json` prints this.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Plan {
+    /// The language, such as `node` or `python`; `static`, `docker` and `image` for trees without one.
+    pub language: String,
+    /// The package manager, such as `npm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_manager: Option<String>,
+    /// The framework, such as `express`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub framework: Option<String>,
+    /// The version of the language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Commands that install dependencies, in order; each runs in a shell inside the build.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub install: Vec<String>,
+    /// Commands that build, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub build: Vec<String>,
+    /// The command that starts `web`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_command: Option<String>,
+    /// The port on which `web` listens; it also gets it in `PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Every process type and its command; `web` among them, unless nothing listens.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub processes: BTreeMap<ProcessName, String>,
+    /// Runs once before each switch (the Procfile's `release`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_command: Option<String>,
+    /// The folder of files to serve, when that is all the app is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub static_dir: Option<String>,
+    /// Unknown paths answer `index.html` (a single-page app).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub spa_fallback: bool,
+    /// Variables for build and run that the stack needs, such as `NODE_ENV`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<EnvKey, String>,
+    /// How an image is made from the tree.
+    pub image: ImagePlan,
+    /// Programs that the process runtime needs on the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool>,
+    /// Why each decision was made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+    /// What the owner should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// How an image is made.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ImagePlan {
+    /// No image can be made.
+    #[default]
+    None,
+    /// By a Dockerfile that sh0 wrote.
+    Generated {
+        /// Its text.
+        dockerfile: String,
+        /// The text of the `.dockerignore` that goes with it.
+        dockerignore: String,
+    },
+    /// By the tree's own Dockerfile.
+    Dockerfile {
+        /// Where it is.
+        path: RelPath,
+    },
+    /// It is an image already.
+    Pull,
+}
+
+/// A program that must be on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// The program, such as `npm`.
+    pub program: String,
+    /// What to install when it is missing, such as `nodejs and npm (Debian: apt-get install nodejs npm)`.
+    pub install_hint: String,
+}
+
+/// Why a decision was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reason {
+    /// What was decided, such as `package_manager = npm`.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// The file that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line in it, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}
