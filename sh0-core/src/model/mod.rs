@@ -24,6 +24,8 @@ pub use event::*;
 pub use id::*;
 pub use instance::*;
 pub use log::*;
+#[cfg(feature = "engine")]
+pub(crate) use name::HINT_MARK;
 pub use name::*;
 pub use page::*;
 pub use plan::*;

@@ -55,6 +55,9 @@ pub struct Artifact {
     /// The registry image it is, when it was pulled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageRef>,
+    /// The port that the image says it listens on (`EXPOSE`), where it says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 /// An environment variable as it lies in the store.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use super::{ByteStream, OutputSink};
+use super::OutputSink;
 use crate::Result;
 use crate::model::{
     AppId, Artifact, Capability, DeploymentId, EnvKey, Exit, ImageRef, InstanceName, InstanceState, LogStream, Millis,
@@ -89,6 +89,10 @@ pub trait Runtime: Send + Sync {
     /// Runs a command beside the instance's own, in the same surroundings.
     async fn exec(&self, name: &InstanceName, command: &ExecSpec) -> Result<Session>;
 
+    /// Runs a one-off instance (`spec.labels.one_off`) with its input and output in the caller's hands. It is removed when
+    /// it has ended, or killed and removed when the session is dropped.
+    async fn run(&self, spec: &InstanceSpec) -> Result<Session>;
+
     /// What happens to instances, from now on. [`RuntimeEvent::Gap`] says that something may have been missed: list
     /// again. Ends with an error when the runtime goes away.
     async fn events(&self) -> Result<BoxStream<'static, Result<RuntimeEvent>>>;
@@ -145,8 +149,8 @@ pub struct InstanceSpec {
     pub volumes: Vec<VolumeMount>,
     /// Started again when it ends (back-off 100 ms doubling to 1 min, reset after a run of 10 s). Off for one-off runs.
     pub restart: bool,
-    /// Keeps standard input open and gives it a terminal (one-off runs of people).
-    pub interactive: Option<Terminal>,
+    /// Gives it a terminal of this size; only for [`Runtime::run`].
+    pub terminal: Option<Terminal>,
 }
 
 /// What an instance belongs to: written on it, read back from it, never taken from the store.
@@ -271,6 +275,3 @@ pub trait SessionInput: Send {
     /// The terminal has a new size.
     async fn resize(&mut self, size: Terminal) -> Result<()>;
 }
-
-/// Bytes that a runtime copies out of or into an instance (a tar archive).
-pub type Archive = ByteStream;
