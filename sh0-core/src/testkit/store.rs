@@ -62,7 +62,9 @@ async fn empty_store(store: &dyn Store) {
     assert_eq!(ok(store.find(APP, "a").await), None, "an empty store holds no key");
     assert_eq!(ids(store, Query::all(APP)).await, [""; 0], "an empty store lists nothing");
     assert_eq!(ok(store.read("audit", 0, 10).await), [], "an unknown stream is empty");
-    ok(store.commit(Batch { deletes: vec![(APP, "a".into())], truncates: vec!["audit".into()], ..Batch::default() }).await);
+    ok(store
+        .commit(Batch { deletes: vec![(APP, "a".into())], truncates: vec!["audit".into()], ..Batch::default() })
+        .await);
 }
 
 async fn records_round_trip(store: &dyn Store) {
@@ -98,7 +100,9 @@ async fn bodies_round_trip(store: &dyn Store) {
     for (n, body) in bodies.iter().enumerate() {
         let id = format!("body-{n}");
         let append = Append { stream: "bodies".into(), body: body.clone() };
-        ok(store.commit(Batch { puts: vec![put(APP, &id, "p", body.clone())], appends: vec![append], ..Batch::default() }).await);
+        ok(store
+            .commit(Batch { puts: vec![put(APP, &id, "p", body.clone())], appends: vec![append], ..Batch::default() })
+            .await);
         assert!(some(store.get(APP, &id).await).body == *body, "body {n} reads back as it was put");
     }
     let entries = ok(store.read("bodies", 0, 100).await);
@@ -227,7 +231,9 @@ async fn checks(store: &dyn Store) {
     conflict(store.commit(checked("a", Some(revision), 4)).await, "the revision moved on");
     ok(store.commit(checked("b", None, 5)).await);
     assert!(some(store.get(APP, "a").await).revision > next, "a check that holds lets the batch through");
-    ok(store.commit(Batch { checks: vec![Check { kind: RELEASE, id: "a".into(), revision: None }], ..Batch::default() }).await);
+    ok(store
+        .commit(Batch { checks: vec![Check { kind: RELEASE, id: "a".into(), revision: None }], ..Batch::default() })
+        .await);
 }
 
 async fn unique_keys(store: &dyn Store) {
@@ -307,7 +313,10 @@ async fn batches_have_an_order(store: &dyn Store) {
 
 async fn streams(store: &dyn Store) {
     for n in 1..=10 {
-        let batch = Batch { appends: vec![append("s/1", n * 10), append("s/2", -n), append("s/1", n * 10 + 1)], ..Batch::default() };
+        let batch = Batch {
+            appends: vec![append("s/1", n * 10), append("s/2", -n), append("s/1", n * 10 + 1)],
+            ..Batch::default()
+        };
         ok(store.commit(batch).await);
     }
     let all = ok(store.read("s/1", 0, 1_000).await);
@@ -391,7 +400,8 @@ async fn writers_lose_nothing(store: Arc<dyn Store>) {
     for n in 0..50 {
         let store = store.clone();
         writers.spawn(async move {
-            let batch = Batch { appends: vec![append("all", n)], ..puts([put(APP, &format!("{n:02}"), "p", json!(n))]) };
+            let batch =
+                Batch { appends: vec![append("all", n)], ..puts([put(APP, &format!("{n:02}"), "p", json!(n))]) };
             ok(store.commit(batch).await)
         });
     }
