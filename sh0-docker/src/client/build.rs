@@ -1,0 +1,199 @@
+//! Building images with the classic builder.
+//!
+//! The engine's other builder, BuildKit, is not spoken here: up to API 1.52 it wants a gRPC session that the client
+//! serves over an upgraded connection, and from 1.53 that session is deprecated for another one. The choice is
+//! explicit in every request ([`Builder`], `version=1`), so an engine whose default is BuildKit builds the same way,
+//! and another builder is another variant. What it means: Dockerfiles must do without `RUN --mount`, `COPY --link`
+//! and heredocs, and the whole context is sent.
+
+use std::{collections::BTreeMap, io};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http::HeaderValue;
+
+use super::{
+    Client,
+    auth::RegistryAuth,
+    body::{ByteStream, JsonStream, upload},
+    error::{Error, Result},
+    images::ImageId,
+    model::{Filters, Labels, Pruned, Vars},
+    progress::{Job, Progress, ProgressStream},
+    request::Call,
+};
+
+/// Which builder of the engine is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Builder {
+    /// The classic one (`version=1`): one container a step, on every engine.
+    #[default]
+    Classic,
+}
+
+impl Builder {
+    fn version(self) -> &'static str {
+        match self {
+            Self::Classic => "1",
+        }
+    }
+}
+
+/// How to build an image.
+///
+/// ```
+/// use sh0_docker::client::{BuildOptions, Vars};
+/// let options = BuildOptions {
+///     tags: vec!["shop/web:42".into()],
+///     build_args: Vars::from([("NODE_ENV", "production")]),
+///     memory_bytes: Some(1 << 30),
+///     ..BuildOptions::default()
+/// };
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildOptions {
+    /// Names for the image, `name:tag`.
+    pub tags: Vec<String>,
+    /// Path of the Dockerfile inside the context; `Dockerfile` when absent.
+    pub dockerfile: Option<String>,
+    /// Values for `ARG`. They end up in the image's history: no place for secrets.
+    pub build_args: Vars,
+    /// Labels of the image.
+    pub labels: Labels,
+    /// Build every step anew.
+    pub no_cache: bool,
+    /// Look for newer base images even when there are local ones.
+    pub pull: bool,
+    /// Stage to stop at.
+    pub target: Option<String>,
+    /// Network for `RUN`: `none`, `host`, or a network's name.
+    pub network: Option<String>,
+    /// Memory limit of each `RUN`, in bytes, with no swap on top.
+    pub memory_bytes: Option<u64>,
+    /// CPU time of each `RUN` in microseconds per 100 ms, e.g. 50 000 for half a processor.
+    pub cpu_quota_micros: Option<u64>,
+    /// Images whose layers may be reused.
+    pub cache_from: Vec<String>,
+    /// `os/arch` to build for.
+    pub platform: Option<String>,
+    /// Credentials for base images, by registry. No header is sent when empty.
+    pub auth: BTreeMap<String, RegistryAuth>,
+    /// Which builder.
+    pub builder: Builder,
+}
+
+/// A running build; see [`ProgressStream`].
+#[derive(Debug)]
+pub struct Build {
+    progress: ProgressStream,
+}
+
+impl Build {
+    /// Reads to the end and returns the image.
+    ///
+    /// # Errors
+    /// [`Error::Stream`] when a step failed (`code` is then its exit code) or the engine ended without an image.
+    pub async fn finish(self) -> Result<ImageId> {
+        let last = self.progress.outcomes().await?.pop();
+        last.map(ImageId::from).ok_or_else(|| Error::head("the build told no image"))
+    }
+}
+
+impl Stream for Build {
+    type Item = Result<Progress>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::pin::Pin::new(&mut self.progress).poll_next(cx)
+    }
+}
+
+impl Client {
+    /// Builds an image from a tar stream (plain or gzip) with the context. Intermediate containers are always removed,
+    /// after a failed step too. Dropping the [`Build`] cancels it. API: `POST /build`.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] for a Dockerfile that cannot be read, [`Error::Upload`] when `context` fails. A failing
+    /// step is an item of the returned stream.
+    pub async fn build_image<S>(&self, options: &BuildOptions, context: S) -> Result<Build>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
+    {
+        let call = build_call(options)?;
+        // No answer is due before the context is sent and the first step speaks: no time limit.
+        let (response, _) = self.transport.stream_untimed(&call, upload(context)).await?;
+        let messages = JsonStream::new(ByteStream::new(response.into_body()), "build progress");
+        Ok(Build { progress: ProgressStream::new(messages, Job::Build) })
+    }
+
+    /// Removes build cache that no image uses; `all` also takes what could still be reused.
+    /// API: `POST /build/prune`.
+    ///
+    /// # Errors
+    /// Those of any call.
+    pub async fn prune_build_cache(&self, all: bool, filters: &Filters) -> Result<Pruned> {
+        let call = Call::post("/build/prune").flag("all", all).query_some("filters", filters.query()).slow();
+        let answer: super::images::PruneAnswer = self.json(&call).await?;
+        Ok(answer.into())
+    }
+}
+
+fn build_call(options: &BuildOptions) -> Result<Call> {
+    let number = |value: u64| value.to_string();
+    let json = |map: &BTreeMap<String, String>| serde_json::to_string(map).map_err(Error::json("build options"));
+    let mut call = Call::post("/build")
+        .query("version", options.builder.version())
+        // `rm` alone leaves the container of a failed step behind.
+        .query("rm", "1")
+        .query("forcerm", "1")
+        .query_some("dockerfile", options.dockerfile.as_ref())
+        .query_some("target", options.target.as_ref())
+        .query_some("networkmode", options.network.as_ref())
+        .query_some("platform", options.platform.as_ref())
+        .query_some("memory", options.memory_bytes.map(number))
+        .query_some("memswap", options.memory_bytes.map(number))
+        .query_some("cpuquota", options.cpu_quota_micros.map(number))
+        .query_some("cpuperiod", options.cpu_quota_micros.map(|_| "100000"))
+        .flag("nocache", options.no_cache)
+        .flag("pull", options.pull);
+    for tag in &options.tags {
+        call = call.query("t", tag);
+    }
+    if !options.build_args.is_empty() {
+        call = call.query("buildargs", &json(options.build_args.as_map())?);
+    }
+    if !options.labels.is_empty() {
+        call = call.query("labels", &json(&options.labels)?);
+    }
+    if !options.cache_from.is_empty() {
+        let list = serde_json::to_string(&options.cache_from).map_err(Error::json("build options"))?;
+        call = call.query("cachefrom", &list);
+    }
+    if !options.auth.is_empty() {
+        call = call.header("x-registry-config", RegistryAuth::config_header(&options.auth)?);
+    }
+    Ok(call.header("content-type", HeaderValue::from_static("application/x-tar")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_builder_and_the_clean_up_are_always_explicit() {
+        let call = build_call(&BuildOptions::default()).unwrap();
+        assert_eq!(call.query, "version=1&rm=1&forcerm=1");
+        assert!(!call.headers.iter().any(|(name, _)| name == "x-registry-config"));
+    }
+
+    #[test]
+    fn memory_means_memory_without_swap() {
+        let options = BuildOptions { memory_bytes: Some(1024), ..BuildOptions::default() };
+        assert!(build_call(&options).unwrap().query.contains("memory=1024&memswap=1024"));
+    }
+}
