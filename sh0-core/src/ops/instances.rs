@@ -85,6 +85,9 @@ pub struct Run {
     #[serde(default, with = "wire::map", skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<EnvKey, Secret>")]
     pub env: BTreeMap<EnvKey, Secret>,
+    /// With a terminal of this size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<Terminal>,
 }
 
 impl Operation for Run {
