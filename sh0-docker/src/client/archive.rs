@@ -109,9 +109,9 @@ impl Client {
     /// Unpacks a tar stream into an existing directory of a container. API: `PUT /containers/{id}/archive`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the container or the path, [`Error::BadRequest`] for a path that is no directory or an
-    /// archive that is none, [`Error::Unauthorized`] for a read-only file system, [`Error::Upload`] when `archive`
-    /// fails.
+    /// [`Error::NotFound`] for the container or the path; [`Error::BadRequest`] or, from old engines,
+    /// [`Error::Server`] for a path that is no directory, a read-only file system, or an archive that is none;
+    /// [`Error::Upload`] when `archive` fails.
     pub async fn put_archive<S>(&self, container: &str, path: &str, options: PutArchive, archive: S) -> Result<()>
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,

@@ -95,11 +95,15 @@ impl Client {
         Ok(answer.id)
     }
 
-    /// Runs a prepared program. `tty` must be what it was created with. The exit code comes from
+    /// Runs a prepared program, once. `tty` must be what it was created with. The exit code comes from
     /// [`wait_exec`](Self::wait_exec), after the output has ended. API: `POST /exec/{id}/start`.
     ///
+    /// The engine hands the connection over before it starts the program. So a program that cannot be run is no error
+    /// here: the reason comes as output, with an exit code of 126 or 127.
+    ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] when it ran already or the container has ended.
+    /// [`Error::NotFound`]; [`Error::Conflict`] when the container has ended, or when the exec ran already (20.10 says
+    /// that in the output).
     pub async fn start_exec(&self, exec: &str, tty: bool) -> Result<Session> {
         self.transport.hijack(&start_call(exec, false, tty)?, tty).await
     }

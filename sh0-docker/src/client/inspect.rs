@@ -302,9 +302,6 @@ pub struct ContainerSummary {
     pub labels: Labels,
     #[serde(deserialize_with = "or_default")]
     network_settings: NetworkSettings,
-    /// Bytes written over the image, when asked for.
-    #[serde(deserialize_with = "or_default")]
-    pub size_rw: Option<u64>,
 }
 
 impl ContainerSummary {

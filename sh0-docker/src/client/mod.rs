@@ -45,6 +45,7 @@ pub use containers::{
 pub use error::{Error, ProtocolError, Result};
 pub use events::{Event, EventKind, EventOptions};
 pub use exec::{ExecSpec, ExecState};
+pub use frames::{Frame, Source};
 pub use hijack::{Input, Session};
 pub use images::{Image, ImageConfig, ImageId, ImageRemoval, ImageSummary, ListImages, Load, Pull, RemoveImage};
 pub use inspect::{
@@ -69,7 +70,8 @@ use transport::Transport;
 /// A Docker engine.
 ///
 /// Cheap to clone; clones share the connections. Dropping a future before it is ready closes the connection it used,
-/// so an abandoned call never disturbs the next one; whether the engine carried it out is then unknown.
+/// so an abandoned call never disturbs the next one; whether the engine carried it out is then unknown. Its methods need
+/// a Tokio runtime; a client that outlives one opens new connections in the next.
 #[derive(Clone)]
 pub struct Client {
     transport: Arc<Transport>,

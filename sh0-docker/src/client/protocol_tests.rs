@@ -156,6 +156,26 @@ async fn a_slow_call_does_not_hold_the_quick_ones_up() {
     stop.abort();
 }
 
+#[test]
+fn a_client_outlives_a_runtime() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = runtime();
+    let script = || vec![Step::Ping("1.41"), Step::Read, Step::Send(json("{}")), Step::Hold];
+    let fake = server.block_on(async { Fake::new(vec![script(), script()]) });
+    let client = fake.client.clone();
+    let calls = std::thread::spawn(move || {
+        for _ in 0..2 {
+            runtime().block_on(client.version()).unwrap();
+        }
+    });
+    server.block_on(async {
+        while !calls.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    calls.join().unwrap();
+}
+
 #[tokio::test]
 async fn no_socket_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();

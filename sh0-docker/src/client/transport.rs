@@ -153,9 +153,9 @@ impl Transport {
         timed(call.name(), self.limit(call), self.stream_untimed(call, body)).await
     }
 
-    /// Like [`stream`](Self::stream), with no limit for the head either.
+    /// Like [`stream`](Self::stream), with no limit for the head either; only the connection has one.
     pub(crate) async fn stream_untimed(&self, call: &Call, body: Body) -> Result<(Response<Incoming>, Arc<Engine>)> {
-        let mut connection = self.open().await?;
+        let mut connection = timed(call.name(), self.options.answer_within, self.open()).await?;
         let engine = Arc::clone(&connection.engine);
         let request = build(call, &engine, body)?;
         connection.sender.ready().await?;
@@ -204,7 +204,8 @@ impl Transport {
     }
 
     /// Sends on an idle connection if there is one. If the engine closed it meanwhile (it restarted), tries once more
-    /// on a new one, provided that the engine cannot have acted on the call or acting twice does no harm.
+    /// on a new one, provided that the engine cannot have acted on the call or acting twice does no harm. (A removal
+    /// that was carried out before the connection broke is then "not found", which means the same to its caller.)
     async fn send_pooled(&self, call: &Call) -> Result<(Response<Incoming>, Connection)> {
         let mut connection = self.acquire().await?;
         let failure = match self.send_whole(call, &mut connection).await {
