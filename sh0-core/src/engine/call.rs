@@ -20,7 +20,11 @@ pub trait Handle<O: Operation> {
 /// Runs a stream operation.
 pub trait Follow<O: Operation> {
     /// The items, until the caller drops the stream.
-    fn follow(&self, op: O, cx: &Authorized) -> impl Future<Output = Result<BoxStream<'static, Result<O::Output>>>> + Send;
+    fn follow(
+        &self,
+        op: O,
+        cx: &Authorized,
+    ) -> impl Future<Output = Result<BoxStream<'static, Result<O::Output>>>> + Send;
 }
 
 /// Runs an upload operation.
@@ -107,7 +111,9 @@ pub(crate) fn parse<O: Operation>(input: Value) -> Result<O> {
             "." => unknown_field(&text).unwrap_or_else(|| "input".to_owned()),
             path => path.to_owned(),
         };
-        let (reason, hint) = text.split_once(crate::model::HINT_MARK).unwrap_or((&text, "see the operation's schema in the OpenAPI document"));
+        let (reason, hint) = text
+            .split_once(crate::model::HINT_MARK)
+            .unwrap_or((&text, "see the operation's schema in the OpenAPI document"));
         Error::invalid(field, reason, hint)
     })
 }

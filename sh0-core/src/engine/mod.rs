@@ -2,18 +2,33 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `dispatch` | who may call what; parse, authorize, handle, audit, commit |
+//! | `dispatch` | who may call what: parse, authorize, handle, audit, commit |
 //! | `handlers/<resource>` | what each operation does: reads, and a batch of writes |
 //! | `repo` | typed records over the store |
 //! | `executor` | one serial task per app: the next deployment, or convergence |
-//! | `deploy/<step>` | the steps of a deployment |
+//! | `deploy` | the steps of a deployment and their journal |
+//! | `instances` | specs, health, draining, removal: what deploy and converge share |
 //! | `converge` | makes the instances of an app what its record says |
 //! | `router` | the route table as a function of the store, and the task that applies it |
-//! | `reconcile` | compares what should be with what is, at start, on events, from time to time |
+//! | `reconcile` | compares what should be with what is: at start, on events, from time to time |
 //! | `collect` | brings what instances print to the log store |
 
 mod call;
+mod collect;
+mod converge;
+mod deploy;
 mod dispatch;
+mod dotenv;
+mod executor;
+mod handlers;
+mod health;
+mod instances;
+mod reconcile;
+mod repo;
+mod router;
+mod state;
+#[cfg(test)]
+mod tests;
 
 pub use call::{Call, Converse, Follow, Handle, Receive};
 pub use dispatch::{Authorized, Caller};
@@ -21,11 +36,17 @@ pub use dispatch::{Authorized, Caller};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::model::RuntimeKind;
-use crate::traits::{Clock, Fetcher, LogStore, Planner, Prober, Proxy, Runtime, Sealer, Store};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{DEFAULT_PROJECT, Millis, PlatformId, Project, ProjectId, RuntimeKind};
+use crate::traits::{Batch, Clock, Fetcher, LogStore, Planner, Prober, Proxy, Runtime, Sealer, Store};
+use crate::{Error, Result};
+use repo::{Change, PlatformRow, Repo};
+use state::{Inner, lock};
 
 /// The parts an engine is made of. Any of them may be your own.
 #[derive(Clone)]
@@ -66,13 +87,15 @@ pub struct EngineConfig {
     /// The suffix of the host name that every app has from its first day.
     pub base_domain: String,
     /// Deployments that build at the same time, over all apps.
-    pub parallel_deploys: usize,
-    /// Releases per app whose artifacts are kept.
+    pub parallel_builds: usize,
+    /// Releases per app whose artifacts are kept, the live one included.
     pub keep_releases: usize,
     /// Between two rounds of the reconciler without an event.
     pub reconcile_every: Duration,
     /// A build that takes longer fails.
     pub build_timeout: Duration,
+    /// A release command that takes longer fails.
+    pub release_command_timeout: Duration,
 }
 
 impl Default for EngineConfig {
@@ -84,21 +107,126 @@ impl Default for EngineConfig {
             listen: Vec::new(),
             app_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             base_domain: "localhost".to_owned(),
-            parallel_deploys: 2,
+            parallel_builds: 2,
             keep_releases: 5,
             reconcile_every: Duration::from_secs(30),
             build_timeout: Duration::from_secs(30 * 60),
+            release_command_timeout: Duration::from_secs(10 * 60),
         }
     }
 }
 
-/// A running platform. Cheap to clone.
+/// Somebody asked the platform to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownRequest {
+    /// The apps too; they start again with the platform.
+    pub stop_apps: bool,
+}
+
+/// A running platform. Cheap to clone; its tasks end with [`Engine::shutdown`] or with its last clone.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) inner: Arc<Inner>,
+    _owner: Arc<Owner>,
 }
 
-pub(crate) struct Inner {
-    pub(crate) backends: Backends,
-    pub(crate) config: EngineConfig,
+/// Ends the engine's tasks when the last clone outside of them is dropped.
+struct Owner(CancellationToken);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Engine {
+    /// Opens a platform over its parts: claims the store, takes up what was interrupted, and begins to reconcile.
+    pub async fn open(backends: Backends, config: EngineConfig) -> Result<Engine> {
+        if backends.runtimes.is_empty() {
+            return Err(Error::unavailable("no runtime: give the platform at least one"));
+        }
+        let epoch = backends.store.claim().await?;
+        let repo = Repo::new(backends.store.clone());
+        let platform = found(&repo, &backends, epoch).await?;
+        let closing = CancellationToken::new();
+        let inner = Arc::new(Inner {
+            repo,
+            platform,
+            epoch,
+            started_at: backends.clock.now(),
+            builds: Semaphore::new(config.parallel_builds.max(1)),
+            closing: closing.clone(),
+            tasks: Mutex::default(),
+            awake: Mutex::default(),
+            cancels: Mutex::default(),
+            stale_routes: Mutex::default(),
+            routes_changed: Notify::new(),
+            generation: watch::channel(0).0,
+            collected: Mutex::default(),
+            shutdown: watch::channel(None).0,
+            backends,
+            config,
+        });
+        let engine = Engine { inner, _owner: Arc::new(Owner(closing)) };
+        engine.start_router().await?;
+        engine.start_reconciler();
+        Ok(engine)
+    }
+
+    /// Waits until somebody asks the platform to end (`platform.shutdown`).
+    pub async fn stopped(&self) -> ShutdownRequest {
+        let mut asked = self.inner.shutdown.subscribe();
+        let request = asked.wait_for(Option::is_some).await.ok().and_then(|request| *request);
+        request.unwrap_or(ShutdownRequest { stop_apps: false })
+    }
+
+    /// Ends all tasks. Deployments that run are taken up at the next start. With `stop_apps`, every instance is stopped;
+    /// the next start runs them again.
+    pub async fn shutdown(&self, stop_apps: bool) -> Result<()> {
+        self.inner.closing.cancel();
+        let mut tasks = std::mem::take(&mut *lock(&self.inner.tasks));
+        while tasks.join_next().await.is_some() {}
+        if stop_apps { self.stop_everything().await } else { Ok(()) }
+    }
+
+    async fn stop_everything(&self) -> Result<()> {
+        for runtime in self.inner.backends.runtimes.values() {
+            let observed = match runtime.list(None).await {
+                Ok(observed) => observed,
+                Err(error) if error.is_transient() => continue,
+                Err(error) => return Err(error),
+            };
+            let stops = observed
+                .iter()
+                .filter(|instance| self.owns(&instance.labels))
+                .map(|instance| runtime.stop(&instance.name, Millis::from_secs(10)));
+            for stopped in futures_util::future::join_all(stops).await {
+                stopped?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Without `_owner`: tasks of the engine must not keep it alive.
+    fn for_task(&self) -> Engine {
+        Engine { inner: self.inner.clone(), _owner: Arc::new(Owner(CancellationToken::new())) }
+    }
+}
+
+/// The platform's own record; made together with the default project on the first day.
+async fn found(repo: &Repo, backends: &Backends, epoch: u64) -> Result<PlatformRow> {
+    if let Some(row) = repo.get::<PlatformRow>(PlatformRow::ID).await? {
+        return Ok(row.value);
+    }
+    let project = Project {
+        id: ProjectId::new(backends.clock.ulid()),
+        name: DEFAULT_PROJECT.parse()?,
+        created_at: backends.clock.now(),
+    };
+    let platform = PlatformRow { id: PlatformId::new(backends.clock.ulid()), default_project: project.id };
+    let mut change = Change::default();
+    change.create(&platform)?;
+    change.create(&project)?;
+    backends.store.commit(Batch { epoch, ..change.batch }).await?;
+    Ok(platform)
 }

@@ -26,9 +26,6 @@ pub struct Deployment {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Problem>,
-    /// Somebody asked to cancel it.
-    #[serde(default)]
-    pub cancel: bool,
     /// Who asked for it.
     pub created_by: String,
     /// When it was asked for.
@@ -186,10 +183,10 @@ pub struct Made {
     /// Its number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
+    /// By `release_command`: it has run, and is not run again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub release_command: bool,
     /// By `switch`: the deployment whose instances served before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<DeploymentId>,
-    /// The generation of routes that the switch committed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generation: Option<u64>,
 }

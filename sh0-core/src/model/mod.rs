@@ -1,6 +1,7 @@
 //! The vocabulary of the platform. A value that exists is valid: every name has one parser and prints what it parses.
 
 mod app;
+mod command;
 mod deployment;
 mod domain;
 mod event;
@@ -18,6 +19,7 @@ mod source;
 mod units;
 
 pub use app::*;
+pub use command::*;
 pub use deployment::*;
 pub use domain::*;
 pub use event::*;

@@ -28,7 +28,8 @@ pub struct Plan {
     /// Commands that build, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub build: Vec<String>,
-    /// The command that starts `web`.
+    /// The command that starts `web`. With [`ImagePlan::Dockerfile`] it is for runtimes without images: a container runs
+    /// the image's own command, unless `processes` has a `web` or the settings of the app name one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_command: Option<String>,
     /// The port on which `web` listens; it also gets it in `PORT`.
@@ -49,6 +50,10 @@ pub struct Plan {
     /// Variables for build and run that the stack needs, such as `NODE_ENV`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<EnvKey, String>,
+    /// Folders of the app that come first in `PATH`, in builds and in instances, such as `.venv/bin`: absolute there,
+    /// relative to the app's folder here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<RelPath>,
     /// How an image is made from the tree.
     pub image: ImagePlan,
     /// Programs that the process runtime needs on the host.

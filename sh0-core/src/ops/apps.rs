@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Meta, Operation, operations};
 use crate::auth::Permission;
-use crate::model::{App, AppName, AppRef, AppSettings, Deployment, EnvKey, Page, ProcessName, ProjectRef, RuntimeKind, Secret, Source, wire};
+use crate::model::{
+    App, AppName, AppRef, AppSettings, Deployment, EnvKey, Page, ProcessName, ProjectRef, RuntimeKind, Secret, Source,
+    wire,
+};
 
 /// List the apps of a project, by name.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

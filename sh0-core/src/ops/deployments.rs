@@ -76,8 +76,9 @@ pub struct CancelDeployment {
 }
 
 impl Operation for CancelDeployment {
-    const META: Meta = Meta::post("deployments.cancel", "/projects/{project}/apps/{app}/deployments/{deployment}/cancel")
-        .permission(Permission::Deploy);
+    const META: Meta =
+        Meta::post("deployments.cancel", "/projects/{project}/apps/{app}/deployments/{deployment}/cancel")
+            .permission(Permission::Deploy);
     type Output = Deployment;
 }
 
@@ -96,7 +97,8 @@ pub struct FollowDeployment {
 
 impl Operation for FollowDeployment {
     const META: Meta =
-        Meta::get("deployments.follow", "/projects/{project}/apps/{app}/deployments/{deployment}/events").kind(OpKind::Stream);
+        Meta::get("deployments.follow", "/projects/{project}/apps/{app}/deployments/{deployment}/events")
+            .kind(OpKind::Stream);
     type Output = Event;
 }
 

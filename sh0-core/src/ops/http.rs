@@ -30,7 +30,8 @@ pub fn encode(meta: &Meta, input: Value) -> Result<Parts> {
         uri.push('/');
         match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
             Some(name) => {
-                let value = fields.remove(name).ok_or_else(|| Error::invalid(name, "is missing", "it is part of the path"))?;
+                let value =
+                    fields.remove(name).ok_or_else(|| Error::invalid(name, "is missing", "it is part of the path"))?;
                 uri.push_str(&percent_encode(&plain(&value)));
             }
             None => uri.push_str(part),
@@ -39,7 +40,8 @@ pub fn encode(meta: &Meta, input: Value) -> Result<Parts> {
     if meta.method.has_body() && !matches!(meta.kind, super::OpKind::Upload | super::OpKind::Duplex) {
         return Ok(Parts { uri, body: Some(Value::Object(fields)) });
     }
-    let query: Vec<String> = fields.iter().map(|(key, value)| format!("{key}={}", percent_encode(&plain(value)))).collect();
+    let query: Vec<String> =
+        fields.iter().map(|(key, value)| format!("{key}={}", percent_encode(&plain(value)))).collect();
     if !query.is_empty() {
         uri = format!("{uri}?{}", query.join("&"));
     }
@@ -56,7 +58,13 @@ pub fn decode(
     let mut fields = match body {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(fields)) => fields,
-        Some(_) => return Err(Error::invalid("body", "is not a JSON object", "send an object with the fields of the operation")),
+        Some(_) => {
+            return Err(Error::invalid(
+                "body",
+                "is not a JSON object",
+                "send an object with the fields of the operation",
+            ));
+        }
     };
     let mut from_path: Map<String, Value> = path.into_iter().map(|(name, text)| (name, Value::from(text))).collect();
     join_app(op, &mut from_path);

@@ -39,7 +39,8 @@ pub struct Rollback {
 }
 
 impl Operation for Rollback {
-    const META: Meta = Meta::post("releases.rollback", "/projects/{project}/apps/{app}/rollback").permission(Permission::Deploy);
+    const META: Meta =
+        Meta::post("releases.rollback", "/projects/{project}/apps/{app}/rollback").permission(Permission::Deploy);
     type Output = Deployment;
 }
 

@@ -41,7 +41,9 @@ fn build(ops: impl Iterator<Item = &'static OpDef>) -> Result<Contract, String> 
         let name = op.meta.name;
         let mut input = (op.input)(&mut reading);
         DropNull.transform(&mut input);
-        let Some(Value::Object(input)) = Some(input.to_value()) else { return Err(format!("{name}: input is no object")) };
+        let Some(Value::Object(input)) = Some(input.to_value()) else {
+            return Err(format!("{name}: input is no object"));
+        };
         if input.get("type") != Some(&Value::from("object")) {
             return Err(format!("{name}: input is no object"));
         }
@@ -79,11 +81,14 @@ fn merge(
         return Err(format!("two types have one name: {name}"));
     }
     // A type differs when its own schema differs, or that of a type it refers to.
-    let mut differs: Vec<String> = read.keys().filter(|name| written.get(*name).is_some_and(|w| *w != read[*name])).cloned().collect();
+    let mut differs: Vec<String> =
+        read.keys().filter(|name| written.get(*name).is_some_and(|w| *w != read[*name])).cloned().collect();
     loop {
         let more: Vec<String> = read
             .iter()
-            .filter(|(name, schema)| written.contains_key(*name) && !differs.contains(name) && refers_to(schema, &differs))
+            .filter(|(name, schema)| {
+                written.contains_key(*name) && !differs.contains(name) && refers_to(schema, &differs)
+            })
             .map(|(name, _)| name.clone())
             .collect();
         if more.is_empty() {
@@ -112,7 +117,9 @@ const REF: &str = "#/components/schemas/";
 fn refers_to(schema: &Value, names: &[String]) -> bool {
     match schema {
         Value::Object(map) => map.iter().any(|(key, value)| match (key.as_str(), value) {
-            ("$ref", Value::String(target)) => target.strip_prefix(REF).is_some_and(|name| names.iter().any(|n| n == name)),
+            ("$ref", Value::String(target)) => {
+                target.strip_prefix(REF).is_some_and(|name| names.iter().any(|n| n == name))
+            }
             _ => refers_to(value, names),
         }),
         Value::Array(items) => items.iter().any(|item| refers_to(item, names)),

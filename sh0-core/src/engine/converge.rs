@@ -1,0 +1,232 @@
+//! Makes the instances of an app what its record says: the right number of the live release, healthy ones in rotation,
+//! nothing else. It compares with what the runtime shows, never with what the store remembers.
+
+use std::collections::BTreeSet;
+
+use super::Engine;
+use super::instances::Wanted;
+use super::repo::{AppRow, CancelRow, Change, EnvRow, ReleaseRow, Row, events, journal};
+use crate::model::{AppId, Deployment, Desired, Domain, InstanceName, InstanceState, Live, Upstream};
+use crate::traits::{Observed, Runtime};
+use crate::{Code, Error, Result};
+
+impl Engine {
+    pub(crate) async fn converge(&self, row: AppRow) -> Result<()> {
+        let Some(live) = row.app.live.clone() else { return self.clear(row.app.id).await };
+        let release = self.repo().get::<ReleaseRow>(live.release).await?;
+        let release = release.ok_or_else(|| Error::not_found("release", live.release))?.value;
+        let runtime = self.runtime(release.release.artifact.runtime)?;
+        let observed = self.observe(runtime, row.app.id).await?;
+        let wanted = self.wanted(&row, &release.release, live.deployment);
+
+        let down: Vec<Wanted> = wanted.iter().filter(|wanted| !runs(&observed, &wanted.name)).cloned().collect();
+        let revived = match down.is_empty() {
+            true => Vec::new(),
+            false => {
+                self.bring_up(runtime, &release, live.deployment, &down).await?;
+                self.ready(runtime, &down, &row.app.settings.health, false).await?
+            }
+        };
+        for instance in observed.iter().filter(|o| o.state.is_running() && !o.labels.one_off) {
+            self.collect(runtime.kind(), &instance.name, &instance.labels.process, row.app.id, instance.labels.release);
+        }
+        self.rotate(runtime, &row, &live, &wanted, &observed, revived).await?;
+
+        let extra: BTreeSet<InstanceName> = observed
+            .iter()
+            .filter(|o| !wanted.iter().any(|wanted| wanted.name == o.name))
+            .filter(|o| !o.labels.one_off || matches!(o.state, InstanceState::Exited(_)))
+            .map(|o| o.name.clone())
+            .collect();
+        if !extra.is_empty() {
+            self.routed(row.app.id).await?;
+            self.drain(&extra, row.app.settings.drain_timeout()).await?;
+            self.take_down(runtime, &extra, row.app.settings.stop_grace()).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts the healthy `web` instances in rotation, and only them.
+    async fn rotate(
+        &self,
+        runtime: &dyn Runtime,
+        row: &AppRow,
+        live: &Live,
+        wanted: &[Wanted],
+        observed: &[Observed],
+        revived: Vec<Upstream>,
+    ) -> Result<()> {
+        let mut upstreams = revived;
+        for instance in observed.iter().filter(|o| o.state.is_running()) {
+            let Some(wanted) = wanted.iter().find(|wanted| wanted.is_web() && wanted.name == instance.name) else {
+                continue;
+            };
+            let Some(addr) = instance.endpoint else { continue };
+            let upstream = Upstream { instance: instance.name.clone(), addr };
+            if live.upstreams.contains(&upstream) {
+                upstreams.push(upstream);
+                continue;
+            }
+            // Started again by its restart owner, or at another address: it must answer before it gets traffic.
+            match self.ready(runtime, std::slice::from_ref(wanted), &row.app.settings.health, false).await {
+                Ok(ready) => upstreams.extend(ready),
+                Err(error) => tracing::warn!(instance = %instance.name, %error, "stays out of rotation"),
+            }
+        }
+        upstreams.sort();
+        upstreams.dedup();
+        let mut before = live.upstreams.clone();
+        before.sort();
+        if upstreams == before {
+            return Ok(());
+        }
+        let id = row.app.id;
+        self.change_app(id, |app| {
+            // A deployment cannot have come in between: this executor runs them too.
+            if let Some(live) = &mut app.app.live {
+                live.upstreams.clone_from(&upstreams);
+            }
+        })
+        .await
+    }
+
+    /// Edits an app and its routes, over whatever handlers write meanwhile.
+    pub(crate) async fn change_app(&self, id: AppId, edit: impl Fn(&mut AppRow)) -> Result<()> {
+        loop {
+            let mut app = self.repo().app(id).await?;
+            edit(&mut app.value);
+            let mut change = Change::default();
+            change.update(&app)?;
+            change.routes(id);
+            match self.commit(change).await {
+                Err(error) if error.code() == Code::Conflict => {}
+                result => return result.map(drop),
+            }
+        }
+    }
+
+    /// Nothing of the app serves: what still runs of it was left by a deployment that could not be cleaned up.
+    pub(crate) async fn clear(&self, app: AppId) -> Result<()> {
+        for runtime in self.inner.backends.runtimes.values() {
+            let observed = match self.observe(&**runtime, app).await {
+                Ok(observed) => observed,
+                Err(error) if error.is_transient() => continue,
+                Err(error) => return Err(error),
+            };
+            let all =
+                observed.into_iter().filter(|o| !o.labels.one_off || !o.state.is_running()).map(|o| o.name).collect();
+            self.take_down(&**runtime, &all, crate::model::Millis::from_secs(2)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the runtime shows what the record says: cheap enough to ask for every app in every round.
+    pub(crate) fn differs(&self, row: &AppRow, release: Option<&ReleaseRow>, observed: &[Observed]) -> bool {
+        let (Some(live), Some(release)) = (&row.app.live, release) else { return !observed.is_empty() };
+        let wanted = self.wanted(row, &release.release, live.deployment);
+        let missing = wanted.iter().any(|wanted| !observed.iter().any(|o| o.name == wanted.name && settled(o)));
+        let extra = observed.iter().any(|o| match o.labels.one_off {
+            true => matches!(o.state, InstanceState::Exited(_)),
+            false => !wanted.iter().any(|wanted| wanted.name == o.name),
+        });
+        let moved = live
+            .upstreams
+            .iter()
+            .any(|up| !observed.iter().any(|o| o.name == up.instance && o.endpoint == Some(up.addr)));
+        let idle = row.app.desired == Desired::Running
+            && wanted
+                .iter()
+                .any(|wanted| wanted.is_web() && !live.upstreams.iter().any(|up| up.instance == wanted.name));
+        missing || extra || moved || idle
+    }
+
+    /// Removes everything of an app; its record goes last, so that an interrupted destroy goes on.
+    pub(crate) async fn destroy(&self, row: Row<AppRow>) -> Result<()> {
+        let app = row.value.app.id;
+        let keep_volumes = row.value.deleting.is_some_and(|deleting| deleting.keep_volumes);
+        let mut unrouted = row;
+        if unrouted.value.app.live.take().is_some() {
+            let mut change = Change::default();
+            change.update(&unrouted)?;
+            change.routes(app);
+            unrouted.revision = self.commit(change).await?;
+        }
+        self.routed(app).await?;
+        for runtime in self.inner.backends.runtimes.values() {
+            self.destroy_in(&**runtime, app, keep_volumes).await?;
+        }
+        self.inner.backends.logs.remove(app).await?;
+        let mut change = Change::default();
+        for row in self.repo().list::<Deployment>(|query| query.of(app.to_string())).await? {
+            change.forget_stream(events(row.value.id));
+            change.forget_stream(journal(row.value.id));
+            change.delete::<Deployment>(row.value.id);
+            change.delete::<CancelRow>(row.value.id);
+            self.inner.backends.fetcher.discard(row.value.id).await?;
+        }
+        for row in self.repo().list::<ReleaseRow>(|query| query.of(app.to_string())).await? {
+            change.delete::<ReleaseRow>(row.value.release.id);
+        }
+        for row in self.repo().list::<Domain>(|query| query.of(app.to_string())).await? {
+            change.delete::<Domain>(row.value.id);
+        }
+        change.delete::<EnvRow>(app);
+        change.delete::<AppRow>(app);
+        change.routes(app);
+        self.commit(change).await.map(drop)
+    }
+
+    async fn destroy_in(&self, runtime: &dyn Runtime, app: AppId, keep_volumes: bool) -> Result<()> {
+        let all = self.observe(runtime, app).await?.into_iter().map(|o| o.name).collect();
+        self.take_down(runtime, &all, crate::model::Millis::from_secs(5)).await?;
+        for artifact in runtime.list_artifacts(app).await? {
+            runtime.remove_artifact(&artifact).await?;
+        }
+        if !keep_volumes {
+            for volume in runtime.list_volumes(app).await? {
+                runtime.remove_volume(app, &volume.name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the artifacts of the newest releases and of the live one; removes the others and what failed builds left.
+    pub(crate) async fn prune(&self, row: &AppRow, runtime: &dyn Runtime) -> Result<()> {
+        let app = row.app.id;
+        let live = self.repo().app(app).await?.value.app.live.map(|live| live.release);
+        let mut releases = self.repo().list::<ReleaseRow>(|query| query.of(app.to_string()).newest(10_000)).await?;
+        let keep = self.inner.config.keep_releases.max(1);
+        let (mut kept, mut in_use) = (0, BTreeSet::new());
+        let mut change = Change::default();
+        for row in &mut releases {
+            let release = &mut row.value.release;
+            if release.pruned {
+                continue;
+            }
+            if Some(release.id) == live || kept < keep {
+                kept += 1;
+                in_use.insert(release.artifact.clone());
+            } else {
+                release.pruned = true;
+                change.update(row)?;
+            }
+        }
+        // Marked first: a release that says it can serve has its artifact.
+        self.commit(change).await?;
+        for artifact in runtime.list_artifacts(app).await? {
+            if !in_use.iter().any(|used| used.runtime == artifact.runtime && used.id == artifact.id) {
+                runtime.remove_artifact(&artifact).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn runs(observed: &[Observed], name: &InstanceName) -> bool {
+    observed.iter().any(|o| o.name == *name && settled(o))
+}
+
+/// Runs, or its restart owner will run it: nothing to do for convergence.
+fn settled(observed: &Observed) -> bool {
+    matches!(observed.state, InstanceState::Running | InstanceState::Restarting)
+}

@@ -1,0 +1,140 @@
+//! One serial task per app: it takes the next thing to do, does it, and ends when there is nothing left. Two changes of
+//! one app never run at the same time; different apps do.
+
+use std::time::Duration;
+
+use super::Engine;
+use super::repo::{AppRow, Change, Row, events};
+use super::state::lock;
+use crate::model::{AppId, Deployment, DeploymentState, EventKind};
+use crate::{Code, Error, Result};
+
+/// Between two tries of work that fails.
+const BACK_OFF: [Duration; 6] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+];
+
+impl Engine {
+    /// The app may have something to do: starts its executor, or tells the running one to look again.
+    pub(crate) fn wake(&self, app: AppId) {
+        if let Some(again) = lock(&self.inner.awake).get_mut(&app) {
+            *again = true;
+            return;
+        }
+        lock(&self.inner.awake).insert(app, false);
+        let engine = self.for_task();
+        self.spawn(async move { engine.execute(app).await });
+    }
+
+    async fn execute(&self, app: AppId) {
+        let mut failures = 0;
+        loop {
+            match self.work(app).await {
+                Ok(true) => {
+                    failures = 0;
+                    continue;
+                }
+                Ok(false) => failures = 0,
+                Err(error) => {
+                    tracing::warn!(%app, %error, failures, "will try again");
+                    self.sleep(BACK_OFF[failures.min(BACK_OFF.len() - 1)]).await;
+                    failures += 1;
+                    continue;
+                }
+            }
+            let mut awake = lock(&self.inner.awake);
+            match awake.get_mut(&app) {
+                Some(again) if *again => *again = false,
+                _ => {
+                    awake.remove(&app);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Does one thing; `false` when everything is as it should be.
+    async fn work(&self, app: AppId) -> Result<bool> {
+        let Some(row) = self.repo().get::<AppRow>(app).await? else {
+            self.clear(app).await?;
+            return Ok(false);
+        };
+        if row.value.deleting.is_some() {
+            self.destroy(row).await?;
+            return Ok(false);
+        }
+        match self.next_deployment(app).await? {
+            Some(deployment) => {
+                self.deploy(row, deployment).await?;
+                Ok(true)
+            }
+            None => {
+                self.converge(row.value).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// A deployment that was interrupted, else the newest that waits; those it overtakes end as superseded.
+    async fn next_deployment(&self, app: AppId) -> Result<Option<Row<Deployment>>> {
+        let mut open = self.open_deployments(app).await?;
+        if let Some(running) = open.iter().position(|row| row.value.state == DeploymentState::Running) {
+            return Ok(Some(open.swap_remove(running)));
+        }
+        let newest = open.pop();
+        for row in open {
+            self.finish(row, DeploymentState::Superseded, None).await?;
+        }
+        Ok(newest)
+    }
+
+    /// Deployments of the app that are not over, the oldest first.
+    pub(crate) async fn open_deployments(&self, app: AppId) -> Result<Vec<Row<Deployment>>> {
+        self.repo().list(|query| query.of(app.to_string()).with("open", "yes")).await
+    }
+
+    /// Writes how a deployment ended.
+    pub(crate) async fn finish(
+        &self,
+        mut row: Row<Deployment>,
+        state: DeploymentState,
+        error: Option<Error>,
+    ) -> Result<()> {
+        let mut change = Change::default();
+        self.end(&mut change, &mut row, state, error)?;
+        self.commit(change).await?;
+        Ok(())
+    }
+
+    pub(crate) fn end(
+        &self,
+        change: &mut Change,
+        row: &mut Row<Deployment>,
+        state: DeploymentState,
+        error: Option<Error>,
+    ) -> Result<()> {
+        let problem = error.map(|error| error.problem(""));
+        row.value.state = state;
+        row.value.error.clone_from(&problem);
+        row.value.finished_at = Some(self.now());
+        change.update(row)?;
+        self.tell(change, &row.value, EventKind::State { state, error: problem })
+    }
+
+    /// Adds an event to a deployment's stream.
+    pub(crate) fn tell(&self, change: &mut Change, deployment: &Deployment, what: EventKind) -> Result<()> {
+        let body = serde_json::json!({ "at": self.now(), "what": serde_json::to_value(what)? });
+        change.append(events(deployment.id), body);
+        Ok(())
+    }
+}
+
+/// An error that a later try may not meet: the executor tries again instead of giving up.
+pub(crate) fn passes(error: &Error) -> bool {
+    error.is_transient() || error.code() == Code::Conflict
+}

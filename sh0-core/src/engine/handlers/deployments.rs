@@ -1,0 +1,214 @@
+//! Deployments and releases.
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use serde::Deserialize;
+
+use super::apps::check_source;
+use super::{limit, page};
+use crate::engine::repo::{AppRow, CancelRow, ReleaseRow, Row, events};
+use crate::engine::{Authorized, Engine, Follow, Handle};
+use crate::model::{
+    Deployment, DeploymentId, DeploymentKind, DeploymentState, Event, EventKind, Page, Release, Source, Step, Timestamp,
+};
+use crate::ops::deployments::*;
+use crate::ops::releases::{ListReleases, Rollback};
+use crate::{Code, Error, Result};
+
+/// Events that one read of the store brings.
+const BATCH: usize = 256;
+
+impl Handle<CreateDeployment> for Engine {
+    async fn handle(&self, op: CreateDeployment, cx: &Authorized) -> Result<Deployment> {
+        let mut row = self.find_app(&op.app).await?;
+        refuse_locked(&row.value)?;
+        check_source(op.source.as_ref(), cx)?;
+        if let Some(kind) = op.runtime {
+            self.offered(kind)?;
+            match row.value.app.runtime {
+                Some(pinned) if pinned != kind => {
+                    let text = format!(
+                        "`{}` runs on {pinned} and stays there; create another app for {kind}",
+                        row.value.app.name
+                    );
+                    return Err(Error::conflict(text));
+                }
+                Some(_) => {}
+                None => {
+                    row.value.app.runtime = Some(kind);
+                    cx.change().update(&row)?;
+                }
+            }
+        }
+        let source = op.source.or_else(|| row.value.app.source.clone()).ok_or_else(|| {
+            Error::invalid(
+                "source",
+                "is missing, and the app has none of its own",
+                "give a folder, a git URL, an image or an upload",
+            )
+        })?;
+        if matches!(source, Source::Image { .. }) && row.value.app.runtime == Some(crate::model::RuntimeKind::Process) {
+            return Err(Error::invalid(
+                "source",
+                "is an image, and this app runs as a process",
+                "give a folder or a git URL, or create an app on Docker",
+            ));
+        }
+        self.enqueue(cx, &row.value, DeploymentKind::Deploy { source, no_cache: op.no_cache })
+    }
+}
+
+impl Handle<ListDeployments> for Engine {
+    async fn handle(&self, op: ListDeployments, _: &Authorized) -> Result<Page<Deployment>> {
+        let (app, limit) = (self.find_app(&op.app).await?.value.app.id, limit(op.limit)?);
+        let rows = self
+            .repo()
+            .list::<Deployment>(|mut query| {
+                query.after = op.cursor;
+                query.of(app.to_string()).newest(limit + 1)
+            })
+            .await?;
+        Ok(page(rows.into_iter().map(|row| row.value).collect(), limit, |deployment| deployment.id.to_string()))
+    }
+}
+
+impl Handle<GetDeployment> for Engine {
+    async fn handle(&self, op: GetDeployment, _: &Authorized) -> Result<Deployment> {
+        let app = self.find_app(&op.app).await?;
+        Ok(self.deployment_of(&app.value, op.deployment).await?.value)
+    }
+}
+
+impl Handle<CancelDeployment> for Engine {
+    async fn handle(&self, op: CancelDeployment, cx: &Authorized) -> Result<Deployment> {
+        let app = self.find_app(&op.app).await?;
+        let mut row = self.deployment_of(&app.value, op.deployment).await?;
+        let mut change = cx.change();
+        match row.value.state {
+            DeploymentState::Queued => {
+                let error = Error::new(Code::Cancelled, format!("cancelled by {} before it began", cx.principal()));
+                self.end(&mut change, &mut row, DeploymentState::Cancelled, Some(error))?;
+            }
+            DeploymentState::Running if row.value.step.is_some_and(|step| step >= Step::Drain) => {
+                return Err(Error::conflict("its release serves already; roll back instead"));
+            }
+            DeploymentState::Running => {
+                change.put(&CancelRow { deployment: op.deployment, app: row.value.app })?;
+                change.cancel.insert(op.deployment);
+            }
+            _ => return Err(Error::conflict(format!("it has ended already: {:?}", row.value.state).to_lowercase())),
+        }
+        Ok(row.value)
+    }
+}
+
+impl Follow<FollowDeployment> for Engine {
+    async fn follow(&self, op: FollowDeployment, _: &Authorized) -> Result<BoxStream<'static, Result<Event>>> {
+        let app = self.find_app(&op.app).await?;
+        let deployment = self.deployment_of(&app.value, op.deployment).await?.value.id;
+        Ok(self.events(deployment, op.after.unwrap_or(0)))
+    }
+}
+
+impl Handle<ListReleases> for Engine {
+    async fn handle(&self, op: ListReleases, _: &Authorized) -> Result<Page<Release>> {
+        let (app, limit) = (self.find_app(&op.app).await?.value.app, limit(op.limit)?);
+        let rows = self
+            .repo()
+            .list::<ReleaseRow>(|mut query| {
+                query.after = op.cursor;
+                query.of(app.id.to_string()).newest(limit + 1)
+            })
+            .await?;
+        let live = app.live.map(|live| live.release);
+        let releases = rows
+            .into_iter()
+            .map(|row| Release { live: Some(row.value.release.id) == live, ..row.value.release })
+            .collect();
+        Ok(page(releases, limit, |release: &Release| release.id.to_string()))
+    }
+}
+
+impl Handle<Rollback> for Engine {
+    async fn handle(&self, op: Rollback, cx: &Authorized) -> Result<Deployment> {
+        let app = self.find_app(&op.app).await?.value;
+        refuse_locked(&app)?;
+        let Some(live) = &app.app.live else {
+            return Err(Error::conflict(format!(
+                "`{}` was not deployed yet; there is nothing to go back to",
+                app.app.name
+            )));
+        };
+        let releases = self.repo().list::<ReleaseRow>(|query| query.of(app.app.id.to_string()).newest(10_000)).await?;
+        let releases = releases.into_iter().map(|row| row.value.release);
+        let target = match op.to {
+            Some(number) => releases
+                .into_iter()
+                .find(|release| release.number == number)
+                .ok_or_else(|| Error::invalid("to", format!("there is no release v{number}"), "see `releases.list`"))?,
+            None => releases
+                .into_iter()
+                .find(|release| release.number < live.number && !release.pruned)
+                .ok_or_else(|| Error::conflict(format!("there is no release before v{}", live.number)))?,
+        };
+        if target.id == live.release {
+            return Err(Error::conflict(format!("v{} serves already", target.number)));
+        }
+        if target.pruned {
+            let text = format!("what v{} runs was removed by retention; deploy its source again", target.number);
+            return Err(Error::conflict(text));
+        }
+        self.enqueue(cx, &app, DeploymentKind::Rollback { to: target.id })
+    }
+}
+
+impl Engine {
+    async fn deployment_of(&self, app: &AppRow, id: DeploymentId) -> Result<Row<Deployment>> {
+        let row = self.repo().get::<Deployment>(id).await?.filter(|row| row.value.app == app.app.id);
+        row.ok_or_else(|| Error::not_found("deployment", id))
+    }
+
+    /// The events of a deployment after a cursor; ends after the one with a final state.
+    fn events(&self, deployment: DeploymentId, after: u64) -> BoxStream<'static, Result<Event>> {
+        let (store, wake) = (self.inner.backends.store.clone(), self.inner.backends.store.watch());
+        let start = (store, wake, after, std::collections::VecDeque::<Event>::new(), false);
+        stream::try_unfold(start, move |(store, mut wake, mut after, mut waiting, mut over)| async move {
+            while waiting.is_empty() && !over {
+                // Marked as seen before reading: a commit in between wakes again.
+                wake.borrow_and_update();
+                let entries = store.read(&events(deployment), after, BATCH).await?;
+                for entry in entries {
+                    after = entry.seq;
+                    let Stored { at, what } = serde_json::from_value(entry.body)?;
+                    waiting.push_back(Event { cursor: entry.seq, deployment, at, what });
+                }
+                if waiting.is_empty() && wake.changed().await.is_err() {
+                    over = true;
+                }
+            }
+            let Some(event) = waiting.pop_front() else { return Ok(None) };
+            over = matches!(&event.what, EventKind::State { state, .. } if state.is_final());
+            if over {
+                waiting.clear();
+            }
+            Ok(Some((event, (store, wake, after, waiting, over))))
+        })
+        .boxed()
+    }
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    at: Timestamp,
+    what: EventKind,
+}
+
+fn refuse_locked(app: &AppRow) -> Result<()> {
+    match &app.app.lock {
+        None => Ok(()),
+        Some(lock) => {
+            let reason = if lock.reason.is_empty() { "no reason given" } else { &lock.reason };
+            let text = format!("`{}` was locked by {} ({reason}); unlock it first", app.app.name, lock.by);
+            Err(Error::new(Code::Locked, text))
+        }
+    }
+}

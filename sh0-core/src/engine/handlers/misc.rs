@@ -1,0 +1,168 @@
+//! Domains, volumes, logs, uploads.
+
+use futures_util::stream::BoxStream;
+
+use crate::engine::repo::{ReleaseRow, domain_key};
+use crate::engine::{Authorized, Engine, Follow, Handle, Receive};
+use crate::model::{App, Domain, DomainId, LogLine, Page, Upload, UploadId, Volume, VolumeMount};
+use crate::ops::domains::*;
+use crate::ops::logs::*;
+use crate::ops::sources::UploadSource;
+use crate::ops::volumes::*;
+use crate::traits::{ByteStream, LogQuery};
+use crate::{Error, Result};
+
+impl Handle<ListDomains> for Engine {
+    async fn handle(&self, op: ListDomains, _: &Authorized) -> Result<Page<Domain>> {
+        let app = self.find_app(&op.app).await?.value.app.id;
+        let rows = self.repo().list::<Domain>(|query| query.of(app.to_string())).await?;
+        Ok(Page::whole(rows.into_iter().map(|row| row.value).collect()))
+    }
+}
+
+impl Handle<AddDomain> for Engine {
+    async fn handle(&self, op: AddDomain, cx: &Authorized) -> Result<Domain> {
+        let app = self.find_app(&op.app).await?.value.app.id;
+        let key = domain_key(op.host.as_str(), op.path.as_ref().map(AsRef::as_ref));
+        if let Some(taken) = self.repo().find::<Domain>(&key).await? {
+            let whose = if taken.value.app == app { "this app" } else { "another app" };
+            return Err(Error::conflict(format!("{key} leads to {whose} already; remove it there first")));
+        }
+        let domain = Domain {
+            id: DomainId::new(self.inner.backends.clock.ulid()),
+            app,
+            host: op.host,
+            path: op.path,
+            created_at: self.now(),
+        };
+        let mut change = cx.change();
+        change.create(&domain)?;
+        change.routes(app);
+        Ok(domain)
+    }
+}
+
+impl Handle<RemoveDomain> for Engine {
+    async fn handle(&self, op: RemoveDomain, cx: &Authorized) -> Result<()> {
+        let app = self.find_app(&op.app).await?.value.app.id;
+        let key = domain_key(op.host.as_str(), op.path.as_ref().map(AsRef::as_ref));
+        let found = self.repo().find::<Domain>(&key).await?.filter(|row| row.value.app == app);
+        let domain = found.ok_or_else(|| Error::not_found("domain", &key))?;
+        let mut change = cx.change();
+        change.delete::<Domain>(domain.value.id);
+        change.routes(app);
+        Ok(())
+    }
+}
+
+impl Handle<ListVolumes> for Engine {
+    async fn handle(&self, op: ListVolumes, _: &Authorized) -> Result<Page<Volume>> {
+        let app = self.find_app(&op.app).await?.value.app;
+        let mut volumes: Vec<Volume> = Vec::new();
+        if let Some(kind) = app.runtime {
+            for observed in self.runtime(kind)?.list_volumes(app.id).await? {
+                let mounted = app.settings.volumes.iter().any(|mount| mount.name == observed.name);
+                volumes.push(Volume {
+                    app: app.id,
+                    name: observed.name,
+                    location: observed.location,
+                    used: observed.used,
+                    mounted,
+                });
+            }
+        }
+        for mount in &app.settings.volumes {
+            if !volumes.iter().any(|volume| volume.name == mount.name) {
+                let location = "(made by the next deployment)".to_owned();
+                volumes.push(Volume { app: app.id, name: mount.name.clone(), location, used: None, mounted: true });
+            }
+        }
+        Ok(Page::whole(volumes))
+    }
+}
+
+impl Handle<AddVolume> for Engine {
+    async fn handle(&self, op: AddVolume, cx: &Authorized) -> Result<App> {
+        let mut row = self.find_app(&op.app).await?;
+        row.value.app.settings.volumes.push(VolumeMount { name: op.name, path: op.path });
+        super::apps::check_settings(&row.value.app.settings)?;
+        cx.change().update(&row)?;
+        self.shown(row.value.app).await
+    }
+}
+
+impl Handle<RemoveVolume> for Engine {
+    async fn handle(&self, op: RemoveVolume, _: &Authorized) -> Result<()> {
+        let app = self.find_app(&op.app).await?.value.app;
+        let mut mounts = app.settings.volumes.clone();
+        if let Some(live) = &app.live
+            && let Some(release) = self.repo().get::<ReleaseRow>(live.release).await?
+        {
+            mounts.extend(release.value.release.settings.volumes);
+        }
+        if mounts.iter().any(|mount| mount.name == op.volume) {
+            let text = format!("`{}` is mounted; take it out of the settings and deploy first", op.volume);
+            return Err(Error::conflict(text));
+        }
+        let runtime = app.runtime.ok_or_else(|| Error::not_found("volume", &op.volume))?;
+        let runtime = self.runtime(runtime)?;
+        if !runtime.list_volumes(app.id).await?.iter().any(|volume| volume.name == op.volume) {
+            return Err(Error::not_found("volume", &op.volume));
+        }
+        runtime.remove_volume(app.id, &op.volume).await
+    }
+}
+
+/// The most lines in one answer.
+const MOST_LINES: u32 = 10_000;
+
+impl Handle<ReadLogs> for Engine {
+    async fn handle(&self, op: ReadLogs, _: &Authorized) -> Result<Page<LogLine>> {
+        let app = self.find_app(&op.app).await?.value.app.id;
+        let query = LogQuery {
+            after: op.after,
+            since: op.since,
+            tail: tail(op.tail)?,
+            limit: 1000,
+            process: op.process,
+            instance: op.instance,
+            contains: op.contains,
+        };
+        let items = self.inner.backends.logs.read(app, &query).await?;
+        let full = query.tail.is_none() && items.len() == query.limit;
+        let next_cursor = items.last().filter(|_| full).map(|line| line.cursor.to_string());
+        Ok(Page { items, next_cursor })
+    }
+}
+
+impl Follow<FollowLogs> for Engine {
+    async fn follow(&self, op: FollowLogs, _: &Authorized) -> Result<BoxStream<'static, Result<LogLine>>> {
+        let app = self.find_app(&op.app).await?.value.app.id;
+        let query = LogQuery {
+            after: op.after,
+            since: op.since,
+            tail: tail(op.tail)?,
+            limit: 0,
+            process: op.process,
+            instance: op.instance,
+            contains: op.contains,
+        };
+        self.inner.backends.logs.follow(app, query).await
+    }
+}
+
+fn tail(asked: Option<u32>) -> Result<Option<usize>> {
+    match asked {
+        Some(lines) if lines > MOST_LINES => {
+            Err(Error::invalid("tail", format!("is {lines}"), format!("use at most {MOST_LINES}")))
+        }
+        lines => Ok(lines.map(|lines| lines as usize)),
+    }
+}
+
+impl Receive<UploadSource> for Engine {
+    async fn receive(&self, _: UploadSource, bytes: ByteStream, _: &Authorized) -> Result<Upload> {
+        let id = UploadId::new(self.inner.backends.clock.ulid());
+        self.inner.backends.fetcher.receive(id, bytes).await
+    }
+}

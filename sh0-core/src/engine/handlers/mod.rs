@@ -1,0 +1,82 @@
+//! What each operation does: it reads, checks, and fills a batch. Effects on the world are left to the executors.
+
+mod apps;
+mod deployments;
+mod env;
+mod instances;
+mod misc;
+mod platform;
+mod tokens;
+
+use super::repo::{AppRow, Row};
+use super::{Authorized, Engine};
+use crate::model::{
+    AppRef, Deployment, DeploymentId, DeploymentKind, DeploymentState, Made, Page, Project, ProjectRef,
+};
+use crate::{Error, Result};
+
+impl Engine {
+    pub(crate) async fn find_project(&self, reference: &ProjectRef) -> Result<Project> {
+        let found = match reference {
+            ProjectRef::Id(id) => self.repo().get::<Project>(id).await?,
+            ProjectRef::Name(name) => self.repo().find::<Project>(name.as_str()).await?,
+        };
+        found.map(|row| row.value).ok_or_else(|| Error::not_found("project", reference))
+    }
+
+    /// The app that a caller names; one that is being destroyed is gone already.
+    pub(crate) async fn find_app(&self, reference: &AppRef) -> Result<Row<AppRow>> {
+        let found = match reference {
+            AppRef::Id(id) => self.repo().get::<AppRow>(id).await?,
+            AppRef::Name(project, name) => {
+                let project = self.find_project(project).await?;
+                self.repo().find::<AppRow>(&AppRow::name_key(project.id, name)).await?
+            }
+        };
+        match found {
+            Some(row) if row.value.deleting.is_none() => Ok(row),
+            _ => Err(Error::not_found("app", reference)),
+        }
+    }
+
+    /// Puts a deployment in the app's queue.
+    pub(crate) fn enqueue(&self, cx: &Authorized, app: &AppRow, kind: DeploymentKind) -> Result<Deployment> {
+        let deployment = Deployment {
+            id: DeploymentId::new(self.inner.backends.clock.ulid()),
+            app: app.app.id,
+            kind,
+            state: DeploymentState::Queued,
+            step: None,
+            made: Made::default(),
+            error: None,
+            created_by: cx.principal().to_string(),
+            created_at: self.now(),
+            started_at: None,
+            finished_at: None,
+        };
+        let mut change = cx.change();
+        change.create(&deployment)?;
+        self.tell(
+            &mut change,
+            &deployment,
+            crate::model::EventKind::State { state: DeploymentState::Queued, error: None },
+        )?;
+        change.wake(app.app.id);
+        Ok(deployment)
+    }
+}
+
+/// Cuts a list that was read one longer than asked, and says where to go on.
+fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Page<T> {
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next_cursor = items.last().filter(|_| more).map(cursor);
+    Page { items, next_cursor }
+}
+
+fn limit(asked: Option<u32>) -> Result<usize> {
+    match asked.unwrap_or(100) {
+        limit @ 1..=1000 => Ok(limit as usize),
+        other => Err(Error::invalid("limit", format!("is {other}"), "use 1 to 1000")),
+    }
+}

@@ -1,0 +1,120 @@
+//! Compares what should be with what is, at the start, whenever a runtime says that something happened, and from time to
+//! time. It never calls a runtime to change anything and never deletes: it wakes the executor of an app that differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::Engine;
+use super::repo::{AppRow, ReleaseRow, Row};
+use crate::Result;
+use crate::model::{AppId, Deployment, RuntimeKind};
+use crate::traits::{Observed, RuntimeEvent};
+
+/// Between two tries to reach a runtime's events.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+impl Engine {
+    pub(crate) fn start_reconciler(&self) {
+        for kind in self.inner.backends.runtimes.keys().copied() {
+            let engine = self.for_task();
+            self.spawn(async move { engine.watch_runtime(kind).await });
+        }
+        let engine = self.for_task();
+        self.spawn(async move {
+            engine.resume().await;
+            loop {
+                engine.sleep(engine.inner.config.reconcile_every).await;
+                engine.round().await;
+            }
+        });
+    }
+
+    /// At the start: deployments that were interrupted, apps that differ, and copies of sources that nobody needs.
+    async fn resume(&self) {
+        match self.repo().list::<Deployment>(|query| query.with("open", "yes")).await {
+            Ok(open) => {
+                let keep: Vec<_> = open.iter().map(|row| row.value.id).collect();
+                if let Err(error) = self.inner.backends.fetcher.sweep(&keep).await {
+                    tracing::warn!(%error, "old sources could not be swept");
+                }
+                open.iter().for_each(|row| self.wake(row.value.app));
+            }
+            Err(error) => tracing::warn!(%error, "open deployments could not be read; the next round tries again"),
+        }
+        self.round().await;
+    }
+
+    async fn round(&self) {
+        if let Err(error) = self.compare().await {
+            tracing::warn!(%error, "a round of the reconciler failed; the next one tries again");
+        }
+    }
+
+    /// Wakes every app whose instances are not what its record says.
+    async fn compare(&self) -> Result<()> {
+        let rows = self.repo().list::<AppRow>(|query| query).await?;
+        let mut observed: BTreeMap<AppId, Vec<Observed>> = BTreeMap::new();
+        let mut silent: BTreeSet<RuntimeKind> = BTreeSet::new();
+        for (kind, runtime) in &self.inner.backends.runtimes {
+            match runtime.list(None).await {
+                Ok(all) => all
+                    .into_iter()
+                    .filter(|instance| self.owns(&instance.labels))
+                    .for_each(|instance| observed.entry(instance.labels.app).or_default().push(instance)),
+                Err(error) => {
+                    tracing::warn!(%kind, %error, "the runtime does not answer; its apps are left as they are");
+                    silent.insert(*kind);
+                }
+            }
+        }
+        for row in &rows {
+            let seen = observed.remove(&row.value.app.id).unwrap_or_default();
+            if row.value.app.runtime.is_some_and(|kind| silent.contains(&kind)) {
+                continue;
+            }
+            if row.value.deleting.is_some() || self.differs(&row.value, self.live_release(row).await?.as_ref(), &seen) {
+                self.wake(row.value.app.id);
+            }
+        }
+        // Instances of apps that are gone: their executors find no record and remove them.
+        observed.into_keys().for_each(|app| self.wake(app));
+        Ok(())
+    }
+
+    async fn live_release(&self, row: &Row<AppRow>) -> Result<Option<ReleaseRow>> {
+        let Some(live) = &row.value.app.live else { return Ok(None) };
+        Ok(self.repo().get::<ReleaseRow>(live.release).await?.map(|row| row.value))
+    }
+
+    /// Every event of a runtime is a reason to look; a gap, or a runtime that came back, to look at everything.
+    async fn watch_runtime(&self, kind: RuntimeKind) {
+        loop {
+            let Ok(runtime) = self.runtime(kind) else { return };
+            match runtime.events().await {
+                Ok(mut events) => {
+                    self.round().await;
+                    while let Some(event) = events.next().await {
+                        match event {
+                            Ok(
+                                RuntimeEvent::Ended(_, app)
+                                | RuntimeEvent::Removed(_, app)
+                                | RuntimeEvent::Started(_, app),
+                            ) => {
+                                self.wake(app);
+                            }
+                            Ok(RuntimeEvent::Gap) => self.round().await,
+                            Err(error) => {
+                                tracing::warn!(%kind, %error, "the runtime's events broke off");
+                                break;
+                            }
+                        }
+                    }
+                }
+                Err(error) => tracing::debug!(%kind, %error, "the runtime's events cannot be read"),
+            }
+            self.sleep(RECONNECT).await;
+        }
+    }
+}

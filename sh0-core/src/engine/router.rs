@@ -1,0 +1,160 @@
+//! The route table is a pure function of the store. One task applies the newest to the proxy, whole; nobody else talks
+//! to the proxy about routes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Engine;
+use super::repo::{AppRow, Row};
+use super::state::lock;
+use crate::Result;
+use crate::model::{App, AppId, Desired, Domain, Project, ProjectId};
+use crate::traits::{Listener, Route, RouteTable, Target};
+
+/// Between two tries when the proxy does not take a table.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What one app contributes to the table.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AppRoutes {
+    port: u16,
+    routes: Vec<Route>,
+    target: Target,
+}
+
+impl Engine {
+    /// Reads all routes, and starts the task that keeps the proxy up to date.
+    pub(crate) async fn start_router(&self) -> Result<()> {
+        let mut apps = BTreeMap::new();
+        for row in self.repo().list::<AppRow>(|query| query).await? {
+            apps.insert(row.value.app.id, self.app_routes(&row).await?);
+        }
+        let engine = self.for_task();
+        let first = *self.inner.backends.store.watch().borrow();
+        self.inner.routes_changed.notify_one();
+        self.spawn(async move { engine.route(apps, first).await });
+        Ok(())
+    }
+
+    async fn route(&self, mut apps: BTreeMap<AppId, AppRoutes>, mut generation: u64) {
+        loop {
+            self.inner.routes_changed.notified().await;
+            loop {
+                let stale = std::mem::take(&mut *lock(&self.inner.stale_routes));
+                match self.route_once(&mut apps, &stale, &mut generation).await {
+                    Ok(()) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "routes could not be applied; trying again");
+                        lock(&self.inner.stale_routes).extend(stale);
+                        self.sleep(RETRY).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn route_once(
+        &self,
+        apps: &mut BTreeMap<AppId, AppRoutes>,
+        stale: &std::collections::BTreeSet<AppId>,
+        generation: &mut u64,
+    ) -> Result<()> {
+        // Taken before reading: whatever is committed later raises it again.
+        let revision = *self.inner.backends.store.watch().borrow();
+        for id in stale {
+            match self.repo().get::<AppRow>(id).await? {
+                Some(row) => {
+                    let routes = self.app_routes(&row).await?;
+                    apps.insert(*id, routes);
+                }
+                None => {
+                    apps.remove(id);
+                }
+            }
+        }
+        *generation = revision.max(*generation);
+        self.inner.backends.proxy.apply(&self.table(*generation, apps)).await?;
+        self.inner.generation.send_replace(*generation);
+        Ok(())
+    }
+
+    fn table(&self, generation: u64, apps: &BTreeMap<AppId, AppRoutes>) -> RouteTable {
+        let config = &self.inner.config;
+        let by_host = config.listen.iter().map(|addr| Listener { addr: *addr, app: None });
+        let own =
+            apps.iter().map(|(id, app)| Listener { addr: SocketAddr::new(config.app_bind, app.port), app: Some(*id) });
+        RouteTable {
+            generation,
+            listeners: by_host.chain(own).collect(),
+            routes: apps.values().flat_map(|app| app.routes.iter().cloned()).collect(),
+            targets: apps.iter().map(|(id, app)| (*id, app.target.clone())).collect(),
+        }
+    }
+
+    async fn app_routes(&self, row: &Row<AppRow>) -> Result<AppRoutes> {
+        let app = &row.value.app;
+        let mut routes: Vec<Route> = Vec::new();
+        if let Ok(host) = self.own_host(app).await?.parse() {
+            routes.push(Route { host, path: None, app: app.id });
+        }
+        for domain in self.repo().list::<Domain>(|query| query.of(app.id.to_string())).await? {
+            routes.push(Route { host: domain.value.host, path: domain.value.path, app: app.id });
+        }
+        let live = app.live.as_ref();
+        let notice = match (live, app.desired) {
+            (None, _) => Some("it was not deployed yet".to_owned()),
+            (Some(_), Desired::Stopped) => Some("it was stopped by its owner".to_owned()),
+            (Some(_), Desired::Running) => None,
+        };
+        let target = Target {
+            name: app.name.to_string(),
+            release: live.map(|live| live.release),
+            deployment: live.map(|live| live.deployment),
+            upstreams: live.map(|live| live.upstreams.clone()).unwrap_or_default(),
+            notice,
+            drain_timeout: app.settings.drain_timeout(),
+        };
+        Ok(AppRoutes { port: app.port, routes, target })
+    }
+
+    /// The host name that an app has from its first day: `web.localhost`, or `web.shop.localhost` outside of the default
+    /// project.
+    async fn own_host(&self, app: &App) -> Result<String> {
+        let base = &self.inner.config.base_domain;
+        match self.project_label(app.project).await? {
+            None => Ok(format!("{}.{base}", app.name)),
+            Some(project) => Ok(format!("{}.{project}.{base}", app.name)),
+        }
+    }
+
+    async fn project_label(&self, project: ProjectId) -> Result<Option<String>> {
+        if project == self.inner.platform.default_project {
+            return Ok(None);
+        }
+        Ok(self.repo().get::<Project>(project).await?.map(|row| row.value.name.to_string()))
+    }
+
+    /// Addresses that answer for the app, the plain one first.
+    pub(crate) async fn urls(&self, app: &App) -> Result<Vec<String>> {
+        let bind = self.inner.config.app_bind;
+        let host = if bind.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { bind };
+        let mut urls = vec![format!("http://{}", SocketAddr::new(host, app.port))];
+        urls.push(format!("http://{}:{}", self.own_host(app).await?, app.port));
+        let edge = self.inner.config.listen.first().map(SocketAddr::port);
+        for domain in self.repo().list::<Domain>(|query| query.of(app.id.to_string())).await? {
+            let port = edge.filter(|port| *port != 80).map(|port| format!(":{port}")).unwrap_or_default();
+            let path = domain.value.path.as_ref().map(ToString::to_string).unwrap_or_default();
+            urls.push(format!("http://{}{port}{path}", domain.value.host));
+        }
+        Ok(urls)
+    }
+
+    /// Waits until the proxy has in force what was committed for the app up to now.
+    pub(crate) async fn routed(&self, app: AppId) -> Result<()> {
+        let revision = self.repo().get::<AppRow>(app).await?.map_or(0, |row| row.revision);
+        let mut generation = self.inner.generation.subscribe();
+        let applied = generation.wait_for(|generation| *generation >= revision).await;
+        applied.map(drop).map_err(|_| crate::Error::unavailable("the platform is closing"))
+    }
+}

@@ -1,0 +1,104 @@
+//! What a running engine holds beside its backends: who is awake, what is cancelled, which routes are in force.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::repo::{Change, PlatformRow, Repo};
+use super::{Backends, Engine, EngineConfig, ShutdownRequest};
+use crate::model::{AppId, DeploymentId, InstanceName, RuntimeKind, Timestamp};
+use crate::traits::Runtime;
+use crate::{Error, Result};
+
+pub(crate) struct Inner {
+    pub(crate) backends: Backends,
+    pub(crate) config: EngineConfig,
+    pub(crate) repo: Repo,
+    pub(crate) platform: PlatformRow,
+    pub(crate) epoch: u64,
+    pub(crate) started_at: Timestamp,
+    /// Ends every task of the engine.
+    pub(crate) closing: CancellationToken,
+    /// Every task of the engine; they end with it.
+    pub(crate) tasks: Mutex<JoinSet<()>>,
+    /// Apps with a running executor, and whether they were woken meanwhile.
+    pub(crate) awake: Mutex<BTreeMap<AppId, bool>>,
+    /// Interrupts running deployments.
+    pub(crate) cancels: Mutex<BTreeMap<DeploymentId, CancellationToken>>,
+    /// Limits how many deployments build at the same time.
+    pub(crate) builds: Semaphore,
+    /// Apps whose routes the router must read again.
+    pub(crate) stale_routes: Mutex<BTreeSet<AppId>>,
+    pub(crate) routes_changed: Notify,
+    /// The generation that the proxy has in force.
+    pub(crate) generation: watch::Sender<u64>,
+    /// Instances whose output is being collected.
+    pub(crate) collected: Mutex<BTreeSet<InstanceName>>,
+    pub(crate) shutdown: watch::Sender<Option<ShutdownRequest>>,
+}
+
+/// A mutex is poisoned only by a panic of ours; the maps behind it stay usable.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.backends.clock.now()
+    }
+
+    pub(crate) async fn sleep(&self, time: Duration) {
+        self.inner.backends.clock.sleep(time).await;
+    }
+
+    pub(crate) fn repo(&self) -> &Repo {
+        &self.inner.repo
+    }
+
+    pub(crate) fn runtime(&self, kind: RuntimeKind) -> Result<&dyn Runtime> {
+        let runtime = self.inner.backends.runtimes.get(&kind);
+        runtime.map(|runtime| &**runtime).ok_or_else(|| {
+            Error::unavailable(format!(
+                "the {kind} runtime, to which this app is pinned, is not available on this platform now"
+            ))
+        })
+    }
+
+    /// Commits, then does what must follow: routes, wake-ups, interruptions. Nothing else in the engine writes.
+    pub(crate) async fn commit(&self, mut change: Change) -> Result<u64> {
+        let revision = match change.batch.is_empty() {
+            true => *self.inner.backends.store.watch().borrow(),
+            false => {
+                change.batch.epoch = self.inner.epoch;
+                self.inner.backends.store.commit(change.batch).await?
+            }
+        };
+        if !change.routes.is_empty() {
+            lock(&self.inner.stale_routes).extend(change.routes);
+            self.inner.routes_changed.notify_one();
+        }
+        for deployment in change.cancel {
+            if let Some(token) = lock(&self.inner.cancels).get(&deployment) {
+                token.cancel();
+            }
+        }
+        for app in change.wake {
+            self.wake(app);
+        }
+        Ok(revision)
+    }
+
+    /// Runs a task that ends with the engine.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let closing = self.inner.closing.clone();
+        let mut tasks = lock(&self.inner.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            closing.run_until_cancelled(task).await;
+        });
+    }
+}
