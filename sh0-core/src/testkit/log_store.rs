@@ -14,8 +14,7 @@
 //!
 //! What the suite pins down beyond the words of the trait: with a `tail`, `limit` need not be given; a tail of 0 is
 //! nothing, and following it begins with the next line; following without a tail gives all that is stored, page by page,
-//! and then what comes; removing an app ends those who follow it or leaves them waiting, but never mixes in what is
-//! stored under that id later with a cursor they have seen.
+//! and then what comes.
 //!
 //! The store under test must keep at least a mebibyte of text for each app.
 
