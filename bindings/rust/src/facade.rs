@@ -1,0 +1,164 @@
+//! The one handle of the platform, wherever it runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use sh0_core::model::{AppName, AppRef, Deployment, Event, Source};
+use sh0_core::ops::apps::{CreateApp, GetApp};
+use sh0_core::ops::deployments::{CreateDeployment, FollowDeployment, GetDeployment};
+use sh0_core::ops::{self, Dispatch, OpDef, Operation};
+use sh0_core::traits::{ByteStream, Session};
+use sh0_core::{Code, Error, Result};
+
+/// A platform: in this process, or at the other end of a connection. Cheap to clone.
+#[derive(Clone)]
+pub struct Sh0 {
+    door: Arc<dyn Dispatch>,
+    place: Place,
+}
+
+/// Where the platform is, as far as it matters here.
+#[derive(Clone)]
+enum Place {
+    /// In this process.
+    #[cfg(feature = "embedded")]
+    Here(Arc<crate::embedded::Platform>),
+    /// In another process; `true` when it can read this machine's folders.
+    #[cfg(feature = "client")]
+    There { same_machine: bool },
+    /// Behind somebody's own [`Dispatch`].
+    Own,
+}
+
+impl Sh0 {
+    /// Connects to the server at `target`, and makes sure that it answers. `token` is what `tokens.create` gave; a Unix
+    /// socket needs none.
+    #[cfg(feature = "client")]
+    pub async fn connect(target: crate::Target, token: Option<sh0_core::model::Secret>) -> Result<Sh0> {
+        let same_machine = matches!(target, crate::Target::Unix(_));
+        let remote = crate::client::Remote::new(target, token)?;
+        remote.check().await?;
+        Ok(Sh0 { door: Arc::new(remote), place: Place::There { same_machine } })
+    }
+
+    /// A platform behind a dispatcher of your own: a proxy, a recorder, a fake for tests.
+    pub fn over(door: Arc<dyn Dispatch>) -> Sh0 {
+        Sh0 { door, place: Place::Own }
+    }
+
+    #[cfg(feature = "embedded")]
+    pub(crate) fn here(door: Arc<dyn Dispatch>, platform: crate::embedded::Platform) -> Sh0 {
+        Sh0 { door, place: Place::Here(Arc::new(platform)) }
+    }
+
+    /// The platform in this process, if it is.
+    #[cfg(feature = "embedded")]
+    pub(crate) fn platform(&self) -> Option<&crate::embedded::Platform> {
+        match &self.place {
+            Place::Here(platform) => Some(platform),
+            _ => None,
+        }
+    }
+
+    /// Runs a unary operation.
+    pub async fn call<O: Operation>(&self, op: O) -> Result<O::Output> {
+        let output = self.door.call(declared::<O>()?, serde_json::to_value(op)?).await?;
+        Ok(serde_json::from_value(output)?)
+    }
+
+    /// Runs a stream operation. Over a connection it resumes by itself after a break.
+    pub async fn stream<O: Operation>(&self, op: O) -> Result<BoxStream<'static, Result<O::Output>>> {
+        let items = self.door.stream(declared::<O>()?, serde_json::to_value(op)?).await?;
+        Ok(items.map(|item| Ok(serde_json::from_value(item?)?)).boxed())
+    }
+
+    /// Runs an upload operation; `bytes` are never held whole.
+    pub async fn upload<O: Operation>(&self, op: O, bytes: ByteStream) -> Result<O::Output> {
+        let output = self.door.upload(declared::<O>()?, serde_json::to_value(op)?, bytes).await?;
+        Ok(serde_json::from_value(output)?)
+    }
+
+    /// Runs a duplex operation.
+    pub async fn duplex<O: Operation>(&self, op: O) -> Result<Session> {
+        self.door.duplex(declared::<O>()?, serde_json::to_value(op)?).await
+    }
+
+    /// The door itself: for frontends that work from the table of operations.
+    pub fn dispatch(&self) -> Arc<dyn Dispatch> {
+        self.door.clone()
+    }
+
+    /// Deploys the folder at `path` as the app `name`, which is created when it does not exist. Answers at once:
+    /// [`follow`](Sh0::follow) what happens, or wait for it with [`finished`](Sh0::finished).
+    pub async fn deploy_folder(&self, path: impl AsRef<Path>, name: AppName) -> Result<Deployment> {
+        let source = self.folder(path.as_ref()).await?;
+        let app = AppRef::from(name.clone());
+        match self.call(GetApp { app: app.clone() }).await {
+            Err(error) if error.code() == Code::NotFound => {
+                let create = serde_json::from_value::<CreateApp>(serde_json::json!({ "name": name }))?;
+                match self.call(create).await {
+                    // Somebody else was quicker: it exists now.
+                    Err(error) if error.code() == Code::Conflict => {}
+                    created => drop(created?),
+                }
+            }
+            found => drop(found?),
+        }
+        self.call(CreateDeployment { app, source: Some(source), runtime: None, no_cache: false }).await
+    }
+
+    /// A source for a folder of this machine: the folder itself where the platform can read it, an upload otherwise.
+    pub async fn folder(&self, path: &Path) -> Result<Source> {
+        let path = std::fs::canonicalize(path).map_err(|error| {
+            Error::invalid("path", format!("{}: {error}", path.display()), "name a folder that exists")
+        })?;
+        if !path.is_dir() {
+            return Err(Error::invalid("path", format!("{} is not a folder", path.display()), "name the app's folder"));
+        }
+        match &self.place {
+            #[cfg(feature = "client")]
+            Place::There { same_machine: false } => {
+                let upload = self.upload(ops::sources::UploadSource {}, crate::pack::archive(&path)).await?;
+                Ok(Source::Upload { upload: upload.id })
+            }
+            _ => {
+                let text = path.to_str().ok_or_else(|| {
+                    Error::invalid("path", format!("{} is not UTF-8", path.display()), "rename the folder")
+                })?;
+                Ok(Source::Folder { path: text.parse()? })
+            }
+        }
+    }
+
+    /// What happens in a deployment, from its beginning until it has ended.
+    pub async fn follow(&self, deployment: &Deployment) -> Result<BoxStream<'static, Result<Event>>> {
+        self.stream(FollowDeployment { app: deployment.app.into(), deployment: deployment.id, after: None }).await
+    }
+
+    /// Waits until a deployment has ended, and answers how.
+    pub async fn finished(&self, deployment: &Deployment) -> Result<Deployment> {
+        let mut events = self.follow(deployment).await?;
+        while events.next().await.transpose()?.is_some() {}
+        self.call(GetDeployment { app: deployment.app.into(), deployment: deployment.id }).await
+    }
+}
+
+impl std::fmt::Debug for Sh0 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match &self.place {
+            #[cfg(feature = "embedded")]
+            Place::Here(_) => "Sh0(in process)",
+            #[cfg(feature = "client")]
+            Place::There { .. } => "Sh0(connected)",
+            Place::Own => "Sh0(own dispatch)",
+        })
+    }
+}
+
+/// The table's entry for an operation type.
+fn declared<O: Operation>() -> Result<&'static OpDef> {
+    ops::find(O::META.name)
+        .ok_or_else(|| Error::internal(format!("{} is not in the table of operations", O::META.name)))
+}
