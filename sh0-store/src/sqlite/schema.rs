@@ -102,11 +102,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Refuses a file that this sh0 must not write, before anything was written: not even the write-ahead log is folded in
-/// when the connection closes.
+/// Refuses a file that this sh0 must not write, before anything was written: a write-ahead log that is there is not
+/// folded in either when the connection closes.
 fn accept(connection: &Connection, path: &Path) -> Result<()> {
+    let log = path.with_file_name("sh0.db-wal").exists();
     let look = || -> rusqlite::Result<(i64, i64, i64)> {
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log)?;
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let application = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
