@@ -1,0 +1,85 @@
+//! Proofs that take too long for every change. A row is a program; its report is committed under `docs/proof/`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::command::{Outcome, cargo, read};
+use crate::engine::docker;
+use crate::repo::Repo;
+use crate::{setup, stage};
+
+/// A claim and the program that shows it. The program prints its report (Markdown) on standard output, progress on
+/// standard error, and fails when the claim does not hold.
+struct Row {
+    name: &'static str,
+    claim: &'static str,
+    /// Arguments of cargo.
+    program: &'static [&'static str],
+}
+
+const ROWS: &[Row] = &[Row {
+    name: "first-run",
+    claim: "A fresh clone without Docker: the README's first command prints URLs that answer (cold build within 8 \
+            minutes on two cores); after `down` and a changed line, `up` serves the new text in under 5 s.",
+    program: &["xtask", "first-run"],
+}];
+
+pub(crate) fn prove(repo: &Repo, args: &[String]) -> Outcome {
+    let Some((name, rest)) = args.split_first() else {
+        for row in ROWS {
+            println!("{}: {}", row.name, row.claim);
+        }
+        return Ok(());
+    };
+    let row = ROWS.iter().find(|row| row.name == name).ok_or_else(|| format!("no row {name:?}"))?;
+    stage("setup", || setup(repo, &[]))?;
+    let facts = facts(repo)?;
+    let shown = format!("cargo xtask prove {}", args.join(" "));
+    println!("== {name}");
+    let began = Instant::now();
+    let output = cargo(repo).args(row.program).args(rest).stderr(Stdio::inherit()).output()?;
+    let result = String::from_utf8_lossy(&output.stdout);
+    let verdict = if output.status.success() { "holds" } else { "DOES NOT HOLD" };
+    let seconds = began.elapsed().as_secs();
+    let report = format!(
+        "# Proof: {name}\n\n{}\n\n**{verdict}**, by `{shown}` in {seconds} s.\n\n{facts}\n## Result\n\n{}\n",
+        row.claim,
+        result.trim()
+    );
+    let file = repo.root().join("docs/proof").join(format!("{name}.md"));
+    fs::write(&file, &report)?;
+    println!("{report}\nwritten to {}", file.display());
+    if output.status.success() { Ok(()) } else { Err(format!("{name} {verdict}").into()) }
+}
+
+/// When, on which machine, with which source.
+fn facts(repo: &Repo) -> Outcome<String> {
+    let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let after_colon = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+        line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+    };
+    let git = |args: &[&str]| read(Command::new("git").current_dir(repo.root()).args(args));
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?.lines().count();
+    let engine = docker().args(["version", "--format", "{{.Server.Version}}"]).output();
+    let engine = engine.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+
+    let rows = [
+        ("date", jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string()),
+        ("commit", format!("{}, {changed} changed files", git(&["rev-parse", "--short", "HEAD"])?.trim())),
+        ("cores", std::thread::available_parallelism()?.to_string()),
+        ("processor", after_colon(&file("/proc/cpuinfo"), "model name")),
+        ("memory", after_colon(&file("/proc/meminfo"), "MemTotal")),
+        ("kernel", file("/proc/sys/kernel/osrelease").trim().to_owned()),
+        ("load before", file("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()),
+        ("compiler", read(Command::new("rustc").arg("--version"))?.trim().to_owned()),
+        ("Docker Engine", engine),
+    ];
+    let mut table = String::from("| machine | |\n| --- | --- |\n");
+    for (name, value) in rows {
+        writeln!(table, "| {name} | {value} |")?;
+    }
+    Ok(table)
+}
