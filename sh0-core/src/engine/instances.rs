@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use super::repo::{AppRow, ReleaseRow};
 use crate::model::{
-    AppId, DeploymentId, EnvKey, InstanceName, Millis, ProcessName, Release, Sealed, SealedVar, Secret,
+    AppId, DeploymentId, EnvKey, ImagePlan, InstanceName, Millis, ProcessName, Release, RuntimeKind, Sealed, SealedVar, Secret,
 };
 use crate::traits::{CommandLine, InstanceSpec, Labels, Observed, Runtime};
 use crate::{Error, Result};
@@ -252,10 +252,14 @@ pub(crate) fn processes(release: &Release) -> BTreeMap<ProcessName, Option<Strin
     let mut processes: BTreeMap<ProcessName, Option<String>> =
         plan.processes.iter().map(|(name, command)| (name.clone(), Some(command.clone()))).collect();
     let Ok(web) = WEB.parse::<ProcessName>() else { return processes };
-    if let Some(command) = release.settings.start_command.as_ref().or(plan.start_command.as_ref()) {
+    // The start command of a plan that builds by the owner's Dockerfile is for runtimes without images.
+    let own_image =
+        release.artifact.runtime == RuntimeKind::Docker && matches!(plan.image, ImagePlan::Dockerfile { .. });
+    let planned = plan.start_command.as_ref().filter(|_| !own_image);
+    if let Some(command) = release.settings.start_command.as_ref().or(planned) {
         processes.insert(web, Some(command.clone()));
-    } else if processes.is_empty() {
-        processes.insert(web, None);
+    } else if processes.is_empty() || own_image {
+        processes.entry(web).or_insert(None);
     }
     processes
 }
