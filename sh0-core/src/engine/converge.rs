@@ -152,8 +152,13 @@ impl Engine {
             unrouted.revision = self.commit(change).await?;
         }
         self.routed(app).await?;
-        for runtime in self.inner.backends.runtimes.values() {
-            self.destroy_in(&**runtime, app, keep_volumes).await?;
+        let pinned = unrouted.value.app.runtime;
+        for (kind, runtime) in &self.inner.backends.runtimes {
+            match self.destroy_in(&**runtime, app, keep_volumes).await {
+                // It never ran there, or what is left is removed when that runtime is back: nobody owns it then.
+                Err(error) if error.is_transient() && pinned != Some(*kind) => {}
+                result => result?,
+            }
         }
         self.inner.backends.logs.remove(app).await?;
         let mut change = Change::default();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::repo::{AppRow, Change, Row, events};
+use super::repo::{AppRow, CancelRow, Change, Row, events};
 use super::state::lock;
 use crate::model::{AppId, Deployment, DeploymentState, EventKind};
 use crate::{Code, Error, Result};
@@ -22,13 +22,21 @@ const BACK_OFF: [Duration; 6] = [
 impl Engine {
     /// The app may have something to do: starts its executor, or tells the running one to look again.
     pub(crate) fn wake(&self, app: AppId) {
-        if let Some(again) = lock(&self.inner.awake).get_mut(&app) {
-            *again = true;
-            return;
+        {
+            let mut awake = lock(&self.inner.awake);
+            if let Some(again) = awake.get_mut(&app) {
+                *again = true;
+                return;
+            }
+            awake.insert(app, false);
         }
-        lock(&self.inner.awake).insert(app, false);
         let engine = self.for_task();
-        self.spawn(async move { engine.execute(app).await });
+        self.spawn(async move {
+            let asleep = FallsAsleep { engine: &engine, app };
+            engine.execute(app).await;
+            // It has taken itself off the list, and another may be on it already.
+            std::mem::forget(asleep);
+        });
     }
 
     async fn execute(&self, app: AppId) {
@@ -123,6 +131,7 @@ impl Engine {
         row.value.error.clone_from(&problem);
         row.value.finished_at = Some(self.now());
         change.update(row)?;
+        change.delete::<CancelRow>(row.value.id);
         self.tell(change, &row.value, EventKind::State { state, error: problem })
     }
 
@@ -131,6 +140,18 @@ impl Engine {
         let body = serde_json::json!({ "at": self.now(), "what": serde_json::to_value(what)? });
         change.append(events(deployment.id), body);
         Ok(())
+    }
+}
+
+/// Takes an executor off the list when it ends in any other way than by having nothing left to do.
+struct FallsAsleep<'a> {
+    engine: &'a Engine,
+    app: AppId,
+}
+
+impl Drop for FallsAsleep<'_> {
+    fn drop(&mut self) {
+        lock(&self.engine.inner.awake).remove(&self.app);
     }
 }
 
