@@ -3,14 +3,33 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use sh0_core::auth::Principal;
 use sh0_core::model::{AppName, AppRef, Deployment, Event, Source};
 use sh0_core::ops::apps::{CreateApp, GetApp};
 use sh0_core::ops::deployments::{CreateDeployment, FollowDeployment, GetDeployment};
 use sh0_core::ops::{self, Dispatch, OpDef, Operation};
 use sh0_core::traits::{ByteStream, Session};
 use sh0_core::{Code, Error, Result};
+
+/// A platform that runs in this process, for those who let others in: servers. `Sh0::open` brings one, and
+/// [`Sh0::hosting`] takes your own.
+#[async_trait]
+pub trait Platform: Send + Sync {
+    /// Who holds this API token. [`Code::Unauthorized`] when nobody does.
+    async fn authenticate(&self, token: &str) -> Result<Principal>;
+
+    /// The door for one caller; `request_id` names its requests in the audit log.
+    fn as_caller(&self, principal: Principal, request_id: String) -> Arc<dyn Dispatch>;
+
+    /// Waits until somebody asks the platform to end (`platform.shutdown`); `true` when its apps are to end too.
+    async fn stopped(&self) -> bool;
+
+    /// Ends it in good order; with `stop_apps` its apps too.
+    async fn shutdown(&self, stop_apps: bool) -> Result<()>;
+}
 
 /// A platform: in this process, or at the other end of a connection. Cheap to clone.
 #[derive(Clone)]
@@ -23,9 +42,8 @@ pub struct Sh0 {
 #[derive(Clone)]
 enum Place {
     /// In this process.
-    #[cfg(feature = "embedded")]
-    Here(Arc<crate::embedded::Platform>),
-    /// In another process; `true` when it can read this machine's folders.
+    Here(Arc<dyn Platform>),
+    /// In another process; `same_machine` when it can read this machine's folders.
     #[cfg(feature = "client")]
     There { same_machine: bool },
     /// Behind somebody's own [`Dispatch`].
@@ -43,22 +61,54 @@ impl Sh0 {
         Ok(Sh0 { door: Arc::new(remote), place: Place::There { same_machine } })
     }
 
+    /// A platform in this process, such as an `Engine` over backends of your own. Calls of this
+    /// handle are those of a local administrator.
+    pub fn hosting(platform: Arc<dyn Platform>) -> Sh0 {
+        let door = platform.as_caller(Principal::local("embedded"), "embedded".to_owned());
+        Sh0 { door, place: Place::Here(platform) }
+    }
+
     /// A platform behind a dispatcher of your own: a proxy, a recorder, a fake for tests.
     pub fn over(door: Arc<dyn Dispatch>) -> Sh0 {
         Sh0 { door, place: Place::Own }
     }
 
-    #[cfg(feature = "embedded")]
-    pub(crate) fn here(door: Arc<dyn Dispatch>, platform: crate::embedded::Platform) -> Sh0 {
-        Sh0 { door, place: Place::Here(Arc::new(platform)) }
+    /// Who holds this API token. Only a platform in this process knows.
+    pub async fn authenticate(&self, token: &str) -> Result<Principal> {
+        self.platform()?.authenticate(token).await
     }
 
-    /// The platform in this process, if it is.
-    #[cfg(feature = "embedded")]
-    pub(crate) fn platform(&self) -> Option<&crate::embedded::Platform> {
+    /// The door for another caller. Only a platform in this process has one.
+    pub fn as_caller(&self, principal: Principal, request_id: impl Into<String>) -> Result<Arc<dyn Dispatch>> {
+        Ok(self.platform()?.as_caller(principal, request_id.into()))
+    }
+
+    /// Waits until somebody asks the platform in this process to end (`platform.shutdown`); `true` when its apps are to
+    /// end too. Over a connection it never does.
+    pub async fn stopped(&self) -> bool {
+        match self.platform() {
+            Ok(platform) => platform.stopped().await,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends the platform in this process in good order; its apps go on where they can. A connection just ends.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.shutdown_with(false).await
+    }
+
+    /// The same; with `stop_apps` every app is stopped too, and starts again with the platform.
+    pub async fn shutdown_with(&self, stop_apps: bool) -> Result<()> {
+        match self.platform() {
+            Ok(platform) => platform.shutdown(stop_apps).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn platform(&self) -> Result<&dyn Platform> {
         match &self.place {
-            Place::Here(platform) => Some(platform),
-            _ => None,
+            Place::Here(platform) => Ok(&**platform),
+            _ => Err(Error::new(Code::Unsupported, "only a platform in this process can let others in: open one")),
         }
     }
 
@@ -148,7 +198,6 @@ impl Sh0 {
 impl std::fmt::Debug for Sh0 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match &self.place {
-            #[cfg(feature = "embedded")]
             Place::Here(_) => "Sh0(in process)",
             #[cfg(feature = "client")]
             Place::There { .. } => "Sh0(connected)",
@@ -161,4 +210,24 @@ impl std::fmt::Debug for Sh0 {
 fn declared<O: Operation>() -> Result<&'static OpDef> {
     ops::find(O::META.name)
         .ok_or_else(|| Error::internal(format!("{} is not in the table of operations", O::META.name)))
+}
+
+#[cfg(feature = "engine")]
+#[async_trait]
+impl Platform for sh0_core::engine::Engine {
+    async fn authenticate(&self, token: &str) -> Result<Principal> {
+        sh0_core::engine::Engine::authenticate(self, token).await
+    }
+
+    fn as_caller(&self, principal: Principal, request_id: String) -> Arc<dyn Dispatch> {
+        Arc::new(self.caller(principal, request_id))
+    }
+
+    async fn stopped(&self) -> bool {
+        sh0_core::engine::Engine::stopped(self).await.stop_apps
+    }
+
+    async fn shutdown(&self, stop_apps: bool) -> Result<()> {
+        sh0_core::engine::Engine::shutdown(self, stop_apps).await
+    }
 }

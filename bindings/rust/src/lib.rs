@@ -25,6 +25,7 @@
 //! | feature | what it brings |
 //! | --- | --- |
 //! | `client` | [`Sh0::connect`]: HTTP, HTTPS or a Unix socket; no engine, no SQLite |
+//! | `engine` | the engine over backends of your own, as a [`Platform`] for [`Sh0::hosting`] |
 //! | `embedded` | `Sh0::open`: the whole platform in this process, wired from a `Config` |
 //! | `docker` | the Docker runtime for `embedded` |
 //!
@@ -43,8 +44,8 @@ pub mod pack;
 pub use client::Target;
 #[cfg(feature = "embedded")]
 pub use embedded::{Config, Edge, RuntimeChoice, SystemClock};
-pub use facade::Sh0;
+pub use facade::{Platform, Sh0};
 pub use sh0_core::model::Secret;
 pub use sh0_core::{Code, Error, FieldError, ParseError, Problem, Result, auth, model, ops, traits};
-#[cfg(feature = "embedded")]
+#[cfg(feature = "engine")]
 pub use sh0_core::engine;
