@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AbsPath, GitRef, GitUrl, ImageRef, RelPath, UploadId};
+use super::{AbsPath, GitRef, GitUrl, ImageRef, ParseError, RelPath, UploadId};
 
 /// Where the code or the image of an app comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +35,17 @@ pub enum Source {
         /// The id that the upload answered.
         upload: UploadId,
     },
+}
+
+impl Source {
+    /// A repository as a person writes it: its address, and a branch, tag or commit behind `#`.
+    pub fn git(text: &str) -> Result<Source, ParseError> {
+        let (url, reference) = match text.split_once('#') {
+            Some((url, reference)) => (url, Some(reference.parse()?)),
+            None => (text, None),
+        };
+        Ok(Source::Git { url: url.parse()?, reference, root: None })
+    }
 }
 
 /// What exactly was fetched.
