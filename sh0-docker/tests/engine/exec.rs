@@ -137,12 +137,37 @@ fn a_terminal_is_raw_and_has_a_size() {
         let prompt = tokio::time::timeout(SOON, session.output.next()).await.unwrap().unwrap().unwrap();
         assert_eq!((prompt.source, &prompt.bytes[..]), (Source::Console, &b"name: "[..]));
         docker.resize_exec(&exec, 101, 33).await.unwrap();
-        // ctrl-p would be held back by the default detach keys.
-        session.input.write_all(b"\x10bob\n").await.unwrap();
+        session.input.write_all(b"bob\n").await.unwrap();
         let (rest, _) = read_all(&mut session).await;
         let rest = String::from_utf8(rest).unwrap();
-        assert!(rest.contains("33 101") && rest.contains("<\x10bob>"), "{rest:?}");
+        assert!(rest.contains("33 101") && rest.contains("<bob>"), "{rest:?}");
         assert_eq!(docker.wait_exec(&exec, SOON).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_terminal_gets_every_key_at_once() {
+    with_engine(async |corner| {
+        let docker = &corner.docker;
+        let id = sleeper(&corner).await;
+        let spec = ExecSpec {
+            tty: true,
+            stdin: true,
+            ..shell("stty raw -echo; printf ready; head -c 1 | od -An -tu1; head -c 1 | od -An -tu1")
+        };
+        let exec = docker.create_exec(&id, &spec).await.unwrap();
+        let mut session = docker.start_exec(&exec, true).await.unwrap();
+        // ctrl-p is the start of the default detach keys, which would hold it back and then, with ctrl-q, end this.
+        for (key, answer) in [(None, "ready"), (Some(16), "16"), (Some(17), "17")] {
+            if let Some(key) = key {
+                session.input.write_all(&[key]).await.unwrap();
+            }
+            let mut text = String::new();
+            while !text.contains(answer) {
+                let frame = tokio::time::timeout(SOON, session.output.next()).await.expect(answer).unwrap().unwrap();
+                text.push_str(&String::from_utf8_lossy(&frame.bytes));
+            }
+        }
     });
 }
 
