@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::Engine;
 use super::repo::{AppRow, ReleaseRow};
 use crate::model::{
-    AppId, DeploymentId, EnvKey, ImagePlan, InstanceName, Millis, ProcessName, Release, RuntimeKind, Sealed, SealedVar, Secret,
+    AppId, DeploymentId, EnvKey, ImagePlan, InstanceName, Millis, ProcessName, Release, RuntimeKind, Sealed, SealedVar,
+    Secret,
 };
 use crate::traits::{CommandLine, InstanceSpec, Labels, Observed, Runtime};
 use crate::{Error, Result};
