@@ -133,14 +133,39 @@ async fn restarts_keep_lines_cursors_and_positions() {
     assert!(segments(dir.path()).len() > 2, "over several segments");
     assert!(expected[0].text.starts_with("round"), "the quiet instance's lines are gone");
 
+    // A crash may leave an index beside the segment that grows: it is not the last word.
+    let files = segments(dir.path());
+    fs::copy(files[0].with_extension("idx"), files[files.len() - 1].with_extension("idx")).unwrap();
+    let store = open(dir.path(), SMALL);
+    assert_eq!(all(&store).await, expected);
+    let busy = Some(LogPosition { at: at(19), lines: 20 });
+    assert_eq!(store.position(app(), &web(0)).await.unwrap(), busy);
+    drop(store);
+
     // Without the index files all that is left is read again.
     for segment in segments(dir.path()) {
         let _ = fs::remove_file(segment.with_extension("idx"));
     }
     let store = open(dir.path(), SMALL);
     assert_eq!(all(&store).await, expected);
-    let busy = Some(LogPosition { at: at(19), lines: 20 });
     assert_eq!(store.position(app(), &web(0)).await.unwrap(), busy);
+}
+
+/// In a large segment a cursor is looked for by halving.
+#[tokio::test]
+async fn every_cursor_is_found_in_a_large_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), Limits::default());
+    for n in 0..30 {
+        let lines = (0..100).map(|m| line(0, n, "x".repeat((n * 31 + m * 7) as usize % 400)));
+        store.append(app(), lines.collect()).await.unwrap();
+    }
+    assert_eq!(segments(dir.path()).len(), 1);
+    assert!(size(dir.path()) > 512 * 1024);
+    for after in 0..3_000 {
+        let query = LogQuery { after: Some(after), limit: 1, ..LogQuery::default() };
+        assert_eq!(store.read(app(), &query).await.unwrap()[0].cursor, after + 1);
+    }
 }
 
 #[tokio::test]
