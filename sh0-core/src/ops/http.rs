@@ -82,6 +82,16 @@ pub fn decode(
     Ok(Value::Object(fields))
 }
 
+/// The input of a stream that was cut off, so that it goes on after `cursor`, the id of the last event that came. `tail`
+/// is how a stream begins; resumed, it would leave out what came meanwhile.
+pub fn resume(op: &OpDef, mut input: Value, cursor: &str) -> Value {
+    if let (true, Value::Object(fields)) = (property(op, "after").is_some(), &mut input) {
+        fields.insert("after".into(), cursor.parse::<u64>().map_or_else(|_| cursor.into(), Value::from));
+        fields.remove("tail");
+    }
+    input
+}
+
 /// `app: "shop/web"` becomes `project: "shop", app: "web"` where the path has a place for both; an id goes with `-`.
 fn split_app(meta: &Meta, fields: &mut Map<String, Value>) -> Result<()> {
     if !meta.path.contains("{project}") {

@@ -28,6 +28,7 @@ pub mod http;
 pub mod instances;
 pub mod logs;
 mod meta;
+pub mod openapi;
 pub mod platform;
 pub mod projects;
 pub mod releases;
