@@ -73,7 +73,7 @@ pub enum WaitCondition {
 #[non_exhaustive]
 pub struct Exit {
     /// Exit code; 128 and the signal's number for one that was killed, 137 also for lack of memory (see
-    /// [`ContainerState::oom_killed`](super::ContainerState)).
+    /// [`ContainerState::oom_killed`](super::ContainerState::oom_killed), which may miss it).
     pub code: i64,
 }
 
