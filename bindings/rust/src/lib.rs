@@ -27,6 +27,7 @@
 //! | `client` | [`Sh0::connect`]: HTTP, HTTPS or a Unix socket; no engine, no SQLite |
 //! | `engine` | the engine over backends of your own, as a [`Platform`] for [`Sh0::hosting`] |
 //! | `embedded` | `Sh0::open`: the whole platform in this process, wired from a `Config` |
+//! | `listen` | sockets for frontends that serve HTTP |
 //! | `docker` | the Docker runtime for `embedded` |
 //!
 //! **Deliberately absent:** rules about apps (they are in the engine), environment variables, printing, process-wide
@@ -37,6 +38,8 @@ mod client;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod facade;
+#[cfg(feature = "listen")]
+pub mod listen;
 #[cfg(feature = "client")]
 pub mod pack;
 

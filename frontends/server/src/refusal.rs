@@ -6,6 +6,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sh0::{Code, Error};
 
+use crate::guard::RequestId;
+
 /// Why a request is not answered as it wished.
 pub(crate) struct Refusal {
     error: Error,
@@ -25,10 +27,10 @@ impl Refusal {
         Refusal { error: Error::new(code, detail), status: Some(status) }
     }
 
-    pub(crate) fn respond(self, request_id: &str) -> Response {
-        let mut problem = self.error.problem(request_id);
+    pub(crate) fn respond(self, id: &RequestId) -> Response {
+        let mut problem = self.error.problem(&*id.0);
         if problem.code == Code::Internal {
-            tracing::error!(request_id, error = ?self.error, "a request failed");
+            tracing::error!(request_id = &*id.0, error = ?self.error, "a request failed");
         }
         let status = self.status.or_else(|| StatusCode::from_u16(problem.status).ok());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

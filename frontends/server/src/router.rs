@@ -19,8 +19,9 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
-use sh0::ops::http::{PREFIX, decode};
-use sh0::ops::{self, Method, OpDef, OpKind, contract};
+use sh0::listen::Admission;
+use sh0::ops::http::{PREFIX, decode, resume};
+use sh0::ops::{self, Method, OpDef, OpKind};
 use sh0::traits::ByteStream;
 use sh0::{Error, Result, Sh0};
 use tokio::sync::Mutex;
@@ -48,8 +49,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What all requests share.
 pub(crate) struct Shared {
     pub(crate) sh0: Sh0,
-    /// Names of this server beside the loopback ones, lower case.
-    pub(crate) hosts: Vec<String>,
+    pub(crate) admission: Admission,
     /// Streams and sessions end with it.
     pub(crate) closing: CancellationToken,
     /// Sessions: their connections are not the HTTP server's any more.
@@ -63,33 +63,33 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(openapi::readyz))
         .route(&format!("{PREFIX}/openapi.json"), get(openapi::document));
     for op in ops::all() {
-        let run = move |State(shared): State<Arc<Shared>>, request: Request| answer(shared, op, request);
+        let run = move |State(shared): State<Arc<Shared>>, Extension(id): Extension<RequestId>, request: Request| {
+            answer(shared, op, id, request)
+        };
         router = router.route(&format!("{PREFIX}{}", op.meta.path), on(method(op), run));
     }
     router
         .fallback(|Extension(id): Extension<RequestId>| async move {
-            Refusal::http(StatusCode::NOT_FOUND, "there is nothing at this path: see /api/v1/openapi.json").respond(&id.0)
+            Refusal::http(StatusCode::NOT_FOUND, "there is nothing at this path: see /api/v1/openapi.json").respond(&id)
         })
         .method_not_allowed_fallback(|Extension(id): Extension<RequestId>| async move {
-            Refusal::http(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method").respond(&id.0)
+            Refusal::http(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method").respond(&id)
         })
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
 }
 
 fn method(op: &OpDef) -> MethodFilter {
-    match (op.meta.kind, op.meta.method) {
-        // RFC 6455 section 4.1: a websocket begins with GET.
-        (OpKind::Duplex, _) | (_, Method::Get) => MethodFilter::GET,
-        (_, Method::Post) => MethodFilter::POST,
-        (_, Method::Put) => MethodFilter::PUT,
-        (_, Method::Patch) => MethodFilter::PATCH,
-        (_, Method::Delete) => MethodFilter::DELETE,
+    match ops::openapi::method(op) {
+        Method::Get => MethodFilter::GET,
+        Method::Post => MethodFilter::POST,
+        Method::Put => MethodFilter::PUT,
+        Method::Patch => MethodFilter::PATCH,
+        Method::Delete => MethodFilter::DELETE,
     }
 }
 
-async fn answer(shared: Arc<Shared>, op: &'static OpDef, request: Request) -> Response {
-    let id = request.extensions().get::<RequestId>().map_or(String::new(), |id| id.0.clone());
+async fn answer(shared: Arc<Shared>, op: &'static OpDef, id: RequestId, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let body = Arc::new(Mutex::new(body));
     match run(&shared, op, &mut parts, &body, &id).await {
@@ -106,7 +106,7 @@ async fn run(
     op: &'static OpDef,
     parts: &mut Parts,
     body: &Arc<Mutex<Body>>,
-    id: &str,
+    id: &RequestId,
 ) -> Result<Response, Refusal> {
     let caller = caller(shared, parts, id).await?;
     let kind = op.meta.kind;
@@ -119,8 +119,13 @@ async fn run(
         OpKind::Unary => Ok(value(caller.call(op, input).await?)),
         OpKind::Upload => Ok(value(caller.upload(op, input, pieces(body.clone())).await?)),
         OpKind::Stream => {
-            let items = caller.stream(op, resumed(op, parts, input)).await?;
-            let events = events(items, id.to_owned()).take_until(shared.closing.clone().cancelled_owned());
+            // A browser, as our client, resumes with the id of the last event it has seen.
+            let input = match parts.headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()) {
+                Some(cursor) if !cursor.is_empty() => resume(op, input, cursor),
+                _ => input,
+            };
+            let items = caller.stream(op, input).await?;
+            let events = events(items, id.clone()).take_until(shared.closing.clone().cancelled_owned());
             Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
         }
         OpKind::Duplex => {
@@ -128,10 +133,10 @@ async fn run(
                 Refusal::http(StatusCode::UPGRADE_REQUIRED, format!("this is a websocket: {}", rejection.body_text()))
             })?;
             let session = caller.duplex(op, input).await?;
-            let (sessions, closing, id) = (shared.sessions.clone(), shared.closing.clone(), id.to_owned());
-            Ok(upgrade.max_message_size(duplex::MESSAGE_LIMIT).on_upgrade(move |socket| {
-                sessions.track_future(duplex::converse(socket, session, closing, id))
-            }))
+            let (sessions, closing, id) = (shared.sessions.clone(), shared.closing.clone(), id.clone());
+            Ok(upgrade
+                .max_message_size(duplex::MESSAGE_LIMIT)
+                .on_upgrade(move |socket| sessions.track_future(duplex::converse(socket, session, closing, id))))
         }
     }
 }
@@ -185,9 +190,8 @@ fn pieces(body: Arc<Mutex<Body>>) -> ByteStream {
             let frame = tokio::time::timeout(BODY_WITHIN, async { body.lock().await.frame().await }).await;
             let frame = frame.map_err(|_| Error::unavailable("the upload has stopped: send it again"))?;
             let Some(frame) = frame else { return Ok(None) };
-            let frame = frame.map_err(|error| {
-                Error::unavailable(format!("the upload broke off: {error}")).with_source(error)
-            })?;
+            let frame = frame
+                .map_err(|error| Error::unavailable(format!("the upload broke off: {error}")).with_source(error))?;
             if let Ok(bytes) = frame.into_data() {
                 return Ok(Some((bytes, body)));
             }
@@ -202,22 +206,9 @@ async fn linger(body: Arc<Mutex<Body>>) {
     let _ = tokio::time::timeout(LINGER, rest.for_each(|_| std::future::ready(()))).await;
 }
 
-/// A browser (and our client) resumes with the id of the last event it has seen: that is the cursor. `tail` is how a
-/// stream begins; resumed, it would leave out what came meanwhile.
-fn resumed(op: &OpDef, parts: &Parts, mut input: Value) -> Value {
-    let id = parts.headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
-    let properties = contract().inputs.get(op.meta.name).and_then(|input| input.get("properties"));
-    let resumable = properties.is_some_and(|properties| properties.get("after").is_some());
-    if let (Some(id), true, Value::Object(fields)) = (id, resumable, &mut input) {
-        fields.insert("after".into(), id.parse::<u64>().map_or_else(|_| id.into(), Value::from));
-        fields.remove("tail");
-    }
-    input
-}
-
 /// Items as events: `id` is the item's cursor; the last event is `end` or `error`. A stream that stops without either
 /// was cut off, and can be resumed.
-fn events(items: BoxStream<'static, Result<Value>>, id: String) -> impl Stream<Item = Result<Event, Infallible>> {
+fn events(items: BoxStream<'static, Result<Value>>, id: RequestId) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(Some((items, id)), |state| async move {
         let (mut items, id) = state?;
         match items.next().await {
@@ -229,7 +220,7 @@ fn events(items: BoxStream<'static, Result<Value>>, id: String) -> impl Stream<I
                 Some((Ok(event.data(item.to_string())), Some((items, id))))
             }
             Some(Err(error)) => {
-                let problem = serde_json::to_string(&error.problem(id)).unwrap_or_default();
+                let problem = serde_json::to_string(&error.problem(&*id.0)).unwrap_or_default();
                 Some((Ok(Event::default().event("error").data(problem)), None))
             }
             None => Some((Ok(Event::default().event("end").data("{}")), None)),

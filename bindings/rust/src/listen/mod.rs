@@ -1,5 +1,14 @@
-//! Sockets, connections and their limits, and the end of all of them.
+//! The other end of [`Sh0::connect`](crate::Sh0::connect), for frontends that serve HTTP: a Unix socket that only the
+//! platform's own user can open, and TCP, with limits on everything that a client could let grow.
+//!
+//! What is served is any service of requests; each request carries its [`Peer`] as an extension. [`Admission`] keeps out
+//! what a web page of another origin may have made. Who may do what is the service's business.
 
+mod admission;
+
+pub use admission::{Admission, peer};
+
+use std::convert::Infallible;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::net::SocketAddr;
@@ -8,14 +17,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
-use hyper::body::Incoming;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use sh0::{Code, Error, Result, Sh0};
+use sh0_core::{Code, Error, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -24,9 +32,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-use crate::guard::Peer;
-use crate::router::{Shared, router};
-
 /// Connections at the same time, over all listeners; more wait in the kernel.
 const CONNECTIONS: usize = 1024;
 
@@ -34,47 +39,61 @@ const CONNECTIONS: usize = 1024;
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// The head of a request may have so many bytes.
-const HEAD_LIMIT: usize = 64 * 1024;
+const HEAD_LIMIT: u32 = 64 * 1024;
 
-/// What is in flight may take so long to finish when the server ends.
+/// What is in flight may take so long to finish at the end.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
-/// Where a server listens, and which names it has.
-#[derive(Debug, Clone, Default)]
-pub struct ServeOptions {
-    /// A socket for processes of the same user.
-    pub unix_socket: Option<PathBuf>,
-    /// Addresses for holders of tokens.
-    pub tcp: Vec<SocketAddr>,
-    /// Names, beside `localhost` and the addresses themselves, under which requests may come.
-    pub allowed_hosts: Vec<String>,
+/// Who is at the other end of a connection, as the operating system says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// A process of this machine whose user may drive the platform: the platform's own, or root.
+    Owner {
+        /// Its user.
+        uid: u32,
+    },
+    /// A process of this machine whose user may not.
+    Stranger {
+        /// Its user.
+        uid: u32,
+    },
+    /// Somebody who came over the network.
+    Network {
+        /// The address of ours that it came to.
+        local: SocketAddr,
+    },
 }
 
-/// A server that runs. Dropping it cuts its connections; [`Server::shutdown`] lets them finish.
-pub struct Server {
+/// Open listeners, and the connections that came through them. Dropping it cuts them all.
+pub struct Listening {
     tcp: Vec<SocketAddr>,
     socket: Option<Socket>,
-    tasks: JoinSet<()>,
+    closing: CancellationToken,
+    accepting: JoinSet<()>,
     connections: TaskTracker,
-    shared: Arc<Shared>,
 }
 
-/// Opens the listeners, and answers until the server is shut down or dropped.
-pub async fn serve(sh0: Sh0, options: ServeOptions) -> Result<Server> {
-    let hosts = options.allowed_hosts.iter().map(|host| host.trim_end_matches('.').to_ascii_lowercase()).collect();
-    let shared = Arc::new(Shared { sh0, hosts, closing: CancellationToken::new(), sessions: TaskTracker::new() });
-    let door = Door {
-        router: router(shared.clone()),
-        slots: Arc::new(Semaphore::new(CONNECTIONS)),
-        connections: TaskTracker::new(),
-        closing: shared.closing.clone(),
-    };
-    let (mut tasks, mut tcp, mut socket) = (JoinSet::new(), Vec::new(), None);
-    for addr in options.tcp {
-        let listener = TcpListener::bind(addr).await.map_err(|error| taken(addr, error))?;
-        tcp.push(listener.local_addr()?);
+/// Serves `service` on a Unix socket and on TCP addresses until `closing` is cancelled.
+pub async fn listen<S, B>(
+    unix_socket: Option<PathBuf>,
+    tcp: &[SocketAddr],
+    service: S,
+    closing: CancellationToken,
+) -> Result<Listening>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let connections = TaskTracker::new();
+    let door = Door { service, slots: Arc::new(Semaphore::new(CONNECTIONS)), connections, closing };
+    let (mut accepting, mut addrs, mut socket) = (JoinSet::new(), Vec::new(), None);
+    for addr in tcp {
+        let listener = TcpListener::bind(addr).await.map_err(|error| taken(*addr, error))?;
+        addrs.push(listener.local_addr()?);
         let listener = Arc::new(listener);
-        tasks.spawn(door.clone().listen(move || {
+        accepting.spawn(door.clone().accept(move || {
             let listener = listener.clone();
             async move {
                 let (stream, _) = listener.accept().await?;
@@ -84,11 +103,11 @@ pub async fn serve(sh0: Sh0, options: ServeOptions) -> Result<Server> {
             }
         }));
     }
-    if let Some(path) = options.unix_socket {
+    if let Some(path) = unix_socket {
         let (listener, owned) = Socket::bind(path).await?;
         let (listener, owner) = (Arc::new(listener), owned.owner);
         socket = Some(owned);
-        tasks.spawn(door.clone().listen(move || {
+        accepting.spawn(door.clone().accept(move || {
             let listener = listener.clone();
             async move {
                 let (stream, _) = listener.accept().await?;
@@ -98,15 +117,17 @@ pub async fn serve(sh0: Sh0, options: ServeOptions) -> Result<Server> {
             }
         }));
     }
-    Ok(Server { tcp, socket, tasks, connections: door.connections, shared })
+    let Door { connections, closing, .. } = door;
+    Ok(Listening { tcp: addrs, socket, closing, accepting, connections })
 }
 
 fn taken(addr: SocketAddr, error: io::Error) -> Error {
-    let detail = format!("{addr} cannot be listened on: {error}; choose another address or stop who has it");
-    Error::new(if error.kind() == io::ErrorKind::AddrInUse { Code::Conflict } else { Code::Invalid }, detail).with_source(error)
+    let code = if error.kind() == io::ErrorKind::AddrInUse { Code::Conflict } else { Code::Invalid };
+    let detail = format!("{addr} cannot be listened on: {error}; choose another address, or stop who has it");
+    Error::new(code, detail).with_source(error)
 }
 
-impl Server {
+impl Listening {
     /// The addresses it listens on, with the ports that were chosen for port 0.
     pub fn tcp(&self) -> &[SocketAddr] {
         &self.tcp
@@ -117,47 +138,51 @@ impl Server {
         self.socket.as_ref().map(|socket| socket.path.as_path())
     }
 
-    /// Takes no more connections, ends streams and sessions, and lets requests in flight finish.
-    pub async fn shutdown(mut self) {
-        self.shared.closing.cancel();
-        while self.tasks.join_next().await.is_some() {}
+    /// Takes no more connections, and lets requests in flight finish, for ten seconds at most.
+    pub async fn finish(mut self) {
+        self.closing.cancel();
+        while self.accepting.join_next().await.is_some() {}
         drop(self.socket.take());
         self.connections.close();
-        self.shared.sessions.close();
-        let finished = async { tokio::join!(self.connections.wait(), self.shared.sessions.wait()) };
-        if tokio::time::timeout(FINISH_WITHIN, finished).await.is_err() {
+        if tokio::time::timeout(FINISH_WITHIN, self.connections.wait()).await.is_err() {
             tracing::warn!("requests were still in flight when the server ended");
         }
     }
 }
 
-impl Drop for Server {
+impl Drop for Listening {
     fn drop(&mut self) {
-        self.shared.closing.cancel();
+        self.closing.cancel();
     }
 }
 
 /// What every listener does with a connection.
 #[derive(Clone)]
-struct Door {
-    router: Router,
+struct Door<S> {
+    service: S,
     slots: Arc<Semaphore>,
     connections: TaskTracker,
     closing: CancellationToken,
 }
 
-impl Door {
-    async fn listen<S, F>(self, accept: impl Fn() -> F)
+impl<S, B> Door<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    async fn accept<T, F>(self, accept: impl Fn() -> F)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        F: Future<Output = io::Result<(S, Peer)>>,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = io::Result<(T, Peer)>>,
     {
         loop {
             let accepted = async { (self.slots.clone().acquire_owned().await, accept().await) };
             match self.closing.run_until_cancelled(accepted).await {
                 None => return,
                 Some((Ok(slot), Ok((stream, peer)))) => {
-                    let connection = self.clone().connection(stream, peer);
+                    let connection = self.clone().serve(stream, peer);
                     self.connections.spawn(async move {
                         connection.await;
                         drop(slot);
@@ -172,16 +197,14 @@ impl Door {
         }
     }
 
-    async fn connection(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
-        let router = self.router;
-        let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            router.clone().call(request)
+            self.service.clone().call(request)
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(HEAD_LIMIT);
-        builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_WITHIN).max_header_list_size(HEAD_LIMIT as u32);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(HEAD_LIMIT as usize);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_WITHIN).max_header_list_size(HEAD_LIMIT);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let ended = match self.closing.run_until_cancelled(connection.as_mut()).await {
@@ -212,7 +235,7 @@ impl Socket {
         if UnixStream::connect(&path).await.is_ok() {
             return Err(Error::conflict(format!("a server already answers at {}: stop it first", path.display())));
         }
-        let failed = |error: io::Error| Error::from(error).context(format!("the socket {} cannot be made", path.display()));
+        let failed = |error| Error::from(error).context(format!("the socket {} cannot be made", path.display()));
         let private = path.with_extension(format!("{}.new", std::process::id()));
         DirBuilder::new().mode(0o700).create(&private).map_err(failed)?;
         let bound = Self::bind_in(&private, &path);
