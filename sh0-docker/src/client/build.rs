@@ -60,7 +60,9 @@ pub struct BuildOptions {
     pub dockerfile: Option<String>,
     /// Values for `ARG`. They end up in the image's history: no place for secrets.
     pub build_args: Vars,
-    /// Labels of the image.
+    /// Labels of the image. The classic builder sets them with the last step, so what a failed or cancelled build
+    /// leaves behind (the images of the steps before) has none of them and no prune by label finds it. A `LABEL` as the
+    /// first instruction of each stage of the Dockerfile is on all of them.
     pub labels: Labels,
     /// Build every step anew.
     pub no_cache: bool,

@@ -2,7 +2,9 @@ use std::{collections::BTreeMap, io};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use sh0_docker::client::{BuildOptions, Error, Filters, ListContainers, Progress, RegistryAuth, Secret, Vars};
+use sh0_docker::client::{
+    BuildOptions, Error, Filters, ListContainers, ListImages, Progress, RegistryAuth, Secret, Vars,
+};
 
 use crate::harness::{Corner, tar, with_engine};
 
@@ -40,8 +42,9 @@ fn a_stage_is_a_target() {
     with_engine(async |corner| {
         let context = || {
             let dockerfile = format!(
-                "FROM {} AS one\nRUN echo first > /which\nFROM one AS two\nRUN echo second > /which && exit 9\n",
-                corner.image
+                "FROM {} AS one\n{}\nRUN echo first > /which\nFROM one AS two\nRUN echo second > /which && exit 9\n",
+                corner.image,
+                corner.label_line(),
             );
             tar(&[("Dockerfile", dockerfile.as_bytes())])
         };
@@ -59,10 +62,24 @@ fn a_stage_is_a_target() {
 }
 
 #[test]
+fn what_a_failed_build_leaves_is_found_by_the_dockerfiles_own_labels() {
+    with_engine(async |corner| {
+        let dockerfile =
+            format!("FROM {}\n{}\nRUN echo {} > /mark\nRUN exit 1\n", corner.image, corner.label_line(), corner.name());
+        let context = tar(&[("Dockerfile", dockerfile.as_bytes())]);
+        let build = corner.docker.build_image(&BuildOptions::default(), context).await.unwrap();
+        build.finish().await.unwrap_err();
+        assert!(!corner.docker.prune_images(&corner.mine(), false).await.unwrap().removed.is_empty());
+        let left = corner.docker.list_images(&ListImages { all: true, filters: corner.mine() }).await.unwrap();
+        assert!(left.is_empty(), "{left:?}");
+    });
+}
+
+#[test]
 fn a_failed_step_is_an_error_and_leaves_nothing() {
     with_engine(async |corner| {
         let mark = corner.name();
-        let dockerfile = format!("FROM {}\nRUN echo {mark}; exit 3\n", corner.image);
+        let dockerfile = format!("FROM {}\n{}\nRUN echo {mark}; exit 3\n", corner.image, corner.label_line());
         let context = tar(&[("Dockerfile", dockerfile.as_bytes())]);
         let build = corner.docker.build_image(&options(&corner), context).await.unwrap();
         let items: Vec<Result<Progress, Error>> = build.collect().await;
@@ -125,7 +142,7 @@ fn a_refusal_comes_through_an_endless_upload() {
 fn a_dropped_build_is_cancelled() {
     with_engine(async |corner| {
         let mark = corner.name();
-        let dockerfile = format!("FROM {}\nRUN echo {mark}; sleep 60\n", corner.image);
+        let dockerfile = format!("FROM {}\n{}\nRUN echo {mark}; sleep 60\n", corner.image, corner.label_line());
         let context = tar(&[("Dockerfile", dockerfile.as_bytes())]);
         let mut build = corner.docker.build_image(&options(&corner), context).await.unwrap();
         while let Some(progress) = build.try_next().await.unwrap() {

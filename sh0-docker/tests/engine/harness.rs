@@ -83,6 +83,11 @@ impl Corner {
         [("sh0.test", "1"), ("sh0.test.run", &self.run)].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 
+    /// The labels as an instruction, for builds that fail: see `BuildOptions::labels`.
+    pub(crate) fn label_line(&self) -> String {
+        format!("LABEL sh0.test=1 sh0.test.run={}", self.run)
+    }
+
     /// Everything of this test.
     pub(crate) fn mine(&self) -> Filters {
         Filters::new().label("sh0.test=1").label(format!("sh0.test.run={}", self.run))
