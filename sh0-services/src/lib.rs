@@ -1,1 +1,6 @@
-//! Placeholder.
+//! What sh0 itself runs on a host, one module and one feature each; no module imports another.
+
+#[cfg(feature = "probe")]
+pub mod probe;
+#[cfg(feature = "proxy-embedded")]
+pub mod proxy;
