@@ -1,1 +1,104 @@
-//! Placeholder.
+//! From a source tree to a [`Plan`](sh0_core::model::Plan): how it is built and started, and the Dockerfile that does it.
+//!
+//! A tree is a folder ([`DirTree`]) or only exists in memory ([`MemoryTree`]). One provider a language knows how trees
+//! of its language look; a Dockerfile, a Procfile and a `sh0.toml` in the tree, and the settings of the app, override
+//! what it says. Every decision comes with its reason, and with the file and line that it came from.
+//!
+//! ```
+//! use sh0_build::{MemoryTree, Options, plan_tree};
+//! use sh0_core::model::AppSettings;
+//!
+//! let tree = MemoryTree::from([
+//!     ("package.json", r#"{ "scripts": { "start": "node server.js" }, "dependencies": { "express": "^5" } }"#),
+//!     ("package-lock.json", "{}"),
+//!     ("server.js", "require('express')().listen(process.env.PORT)"),
+//! ]);
+//! let plan = plan_tree(&tree, &AppSettings::default(), &Options::default())?;
+//! assert_eq!(plan.install, ["npm ci --omit=dev"]);
+//! assert_eq!(plan.start_command.as_deref(), Some("node server.js"));
+//! assert_eq!(plan.framework.as_deref(), Some("express"));
+//! # Ok::<(), sh0_core::Error>(())
+//! ```
+//!
+//! What the process runtime does with a plan and what an image does are the same commands: dependencies of Python go
+//! to `.venv` inside the folder of the app, those of Node to `node_modules`, and [`Plan::paths`] names the folders that
+//! come first in `PATH`.
+//!
+//! A generated Dockerfile for static files is `FROM scratch`: it expects the program that serves them, with the
+//! libraries that it loads, under `.sh0/rootfs/` in the build context (the program as `/sh0-static`). The runtime puts
+//! it there; so such an app needs no registry.
+//!
+//! Deliberately absent: the network, processes, the store. Nothing is installed, built, resolved or looked up; versions
+//! come from one table in this crate (`images`). A tree is never written to.
+//!
+//! [`Plan::paths`]: sh0_core::model::Plan::paths
+
+mod config;
+mod detect;
+mod draft;
+mod images;
+mod provider;
+mod render;
+mod text;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use async_trait::async_trait;
+use sh0_core::model::{AppSettings, Plan};
+use sh0_core::traits::Planner;
+use sh0_core::{Error, Result};
+
+pub use detect::plan_tree;
+pub use images::default_images;
+pub use tree::{DirTree, Kind, MAX_ENTRIES, MAX_FILE_BYTES, MemoryTree, Tree};
+
+/// The user and group that generated images run as: fixed, so that volumes keep their owner, and above those of systems.
+pub const APP_UID: u32 = 10_001;
+
+/// The port of apps that are told theirs in `PORT`.
+pub const DEFAULT_PORT: u16 = 8080;
+
+/// How plans are made on this platform.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Stands in front of the repository of every base image, in place of the default registry: with
+    /// `mirror.example.com/hub`, `node:24` becomes `mirror.example.com/hub/library/node:24`.
+    pub mirror: Option<String>,
+    /// Images to take in place of a stack's own, by stack: `node`, `python`, `go`, `rust`, `bun`, `debian`. One image
+    /// both builds and ships.
+    pub base_images: BTreeMap<String, String>,
+    /// The builder is BuildKit: what package managers fetch is kept in cache mounts. The classic builder refuses them.
+    pub buildkit: bool,
+}
+
+/// Makes plans from folders: the [`Planner`] of the platform.
+///
+/// ```
+/// use sh0_build::{Detector, Options};
+/// let detector = Detector::new(Options { mirror: Some("mirror.example.com/hub".into()), ..Options::default() });
+/// # let _: Box<dyn sh0_core::traits::Planner> = Box::new(detector);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Detector {
+    options: Options,
+}
+
+impl Detector {
+    /// With these options.
+    pub fn new(options: Options) -> Self {
+        Detector { options }
+    }
+}
+
+#[async_trait]
+impl Planner for Detector {
+    async fn plan(&self, tree: &Path, settings: &AppSettings) -> Result<Plan> {
+        // A few dozen small reads: less than a hand-over to another thread costs on most trees.
+        let tree = DirTree::open(tree).map_err(|error| {
+            Error::from(error).context(format!("the folder of the app, {}, cannot be read", tree.display()))
+        })?;
+        plan_tree(&tree, settings, &self.options)
+    }
+}

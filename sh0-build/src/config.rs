@@ -1,0 +1,250 @@
+//! `sh0.toml`: what the owner of a tree writes down to override what is detected. Its keys are those of the plan.
+
+use std::collections::BTreeMap;
+
+use sh0_core::model::{EnvKey, ProcessName, RelPath};
+use sh0_core::{Error, Result};
+
+use crate::draft::Draft;
+use crate::text::{At, Toml};
+use crate::tree::Files;
+use crate::{detect, images};
+
+/// The file.
+pub(crate) const FILE: &str = "sh0.toml";
+
+const KEYS: &[&str] = &[
+    "build", "dockerfile", "env", "framework", "install", "language", "port", "processes", "release_command", "spa_fallback",
+    "start_command", "static_dir", "version",
+];
+
+/// What the file says, parsed into values that are valid.
+#[derive(Default)]
+pub(crate) struct Config {
+    pub(crate) language: Option<String>,
+    pub(crate) dockerfile: Option<RelPath>,
+    framework: Option<String>,
+    version: Option<String>,
+    install: Option<Vec<String>>,
+    build: Option<Vec<String>>,
+    pub(crate) start_command: Option<String>,
+    release_command: Option<String>,
+    port: Option<u16>,
+    pub(crate) processes: BTreeMap<ProcessName, String>,
+    pub(crate) static_dir: Option<String>,
+    spa_fallback: Option<bool>,
+    env: BTreeMap<EnvKey, String>,
+    places: BTreeMap<&'static str, At>,
+}
+
+impl Config {
+    /// The file of the tree; nothing when there is none.
+    pub(crate) fn read(files: Files<'_>) -> Result<Config> {
+        let toml = match Toml::read(files, FILE) {
+            None => return Ok(Config::default()),
+            Some(Err(error)) => return Err(Error::invalid(FILE, error, "mend the line, or remove the file")),
+            Some(Ok(toml)) => toml,
+        };
+        if let Some(key) = toml.table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(unknown(&toml, key));
+        }
+        let read = Reader(&toml);
+        let mut config = Config {
+            language: read.text("language")?,
+            dockerfile: read.parsed("dockerfile")?,
+            framework: read.text("framework")?,
+            version: read.text("version")?,
+            install: read.commands("install")?,
+            build: read.commands("build")?,
+            start_command: read.text("start_command")?,
+            release_command: read.text("release_command")?,
+            port: read.port()?,
+            processes: read.table("processes")?,
+            static_dir: read.folder("static_dir")?,
+            spa_fallback: read.switch("spa_fallback")?,
+            env: read.table("env")?,
+            places: BTreeMap::new(),
+        };
+        config.places = KEYS.iter().filter(|key| toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();
+        Ok(config)
+    }
+
+    /// Puts what the file says in place of what was detected.
+    pub(crate) fn apply(self, draft: &mut Draft) -> Result<()> {
+        for (key, at) in &self.places {
+            draft.because_of(format!("{key} = as {FILE} says"), "the owner wrote it down", at.clone());
+        }
+        if let Some(version) = self.version {
+            set_version(draft, &version)?;
+        }
+        let plan = &mut draft.plan;
+        plan.framework = self.framework.or(plan.framework.take());
+        plan.install = self.install.unwrap_or(std::mem::take(&mut plan.install));
+        plan.build = self.build.unwrap_or(std::mem::take(&mut plan.build));
+        plan.port = self.port.or(plan.port);
+        plan.release_command = self.release_command.or(plan.release_command.take());
+        plan.env.extend(self.env);
+        if let Some(dir) = self.static_dir {
+            plan.static_dir = Some(dir);
+            plan.start_command = None;
+            plan.processes.retain(|name, _| name.as_str() != "web");
+        }
+        plan.spa_fallback = self.spa_fallback.unwrap_or(plan.spa_fallback);
+        plan.processes.extend(self.processes);
+        if let Some(command) = self.start_command {
+            draft.set_web(command);
+        } else if let Some((_, command)) = draft.plan.processes.iter().find(|(name, _)| name.as_str() == "web") {
+            draft.plan.start_command = Some(command.clone());
+            draft.plan.static_dir = None;
+        }
+        Ok(())
+    }
+}
+
+/// The line of base images that `version` asks for.
+fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
+    let all = [&images::NODE, &images::PYTHON, &images::GO, &images::RUST];
+    let Some(base) = all.into_iter().find(|base| base.stack == draft.plan.language) else { return Ok(()) };
+    let Some(line) = base.choose(version) else {
+        let hint = format!("there are {}", base.versions.join(", "));
+        return Err(Error::invalid(format!("{FILE}: version"), format!("there is no base image for {} {version}", base.stack), hint));
+    };
+    for (stage, used) in [&mut draft.recipe.build, &mut draft.recipe.run].into_iter().flatten() {
+        if stage.stack == base.stack {
+            line.clone_into(used);
+        }
+    }
+    draft.plan.version = Some(line.to_owned());
+    Ok(())
+}
+
+fn unknown(toml: &Toml, key: &str) -> Error {
+    let at = toml.at(&[key]);
+    let place = at.line.map(|line| format!("{FILE}:{line}")).unwrap_or_else(|| FILE.to_owned());
+    let hint = match nearest(key, KEYS) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the keys are {}", KEYS.join(", ")),
+    };
+    Error::invalid(place, format!("there is no key `{key}`; {hint}"), hint.clone())
+}
+
+/// The word of a list that differs in the fewest letters, if few.
+fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
+    let word: String = word.chars().take(40).collect::<String>().to_ascii_lowercase().replace('-', "_");
+    // Words of other platforms.
+    let others = [("start", "start_command"), ("command", "start_command"), ("cmd", "start_command"), ("release", "release_command"), ("root", "static_dir")];
+    if let Some((_, key)) = others.iter().find(|(other, _)| *other == word) {
+        return Some(key);
+    }
+    let near = words.iter().map(|candidate| (distance(&word, candidate), *candidate)).min()?;
+    (near.0 <= 1 + near.1.len() / 4).then_some(near.1)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let best = (row[j] + 1).min(row[j + 1] + 1).min(diagonal + usize::from(x != *y));
+            diagonal = std::mem::replace(&mut row[j + 1], best);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Reads values, and says what is wrong with which line.
+struct Reader<'a>(&'a Toml);
+
+impl Reader<'_> {
+    fn wrong(&self, path: &[&str], reason: &str, hint: &str) -> Error {
+        let at = self.0.at(path);
+        let line = at.line.map(|line| format!(":{line}")).unwrap_or_default();
+        Error::invalid(format!("{FILE}{line}: {}", path.join(".")), reason, hint)
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>> {
+        match self.0.get(&[key]) {
+            None => Ok(None),
+            Some(toml::Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.trim().to_owned())),
+            Some(_) => Err(self.wrong(&[key], "is not a text", "write it in quotes")),
+        }
+    }
+
+    fn parsed<T: std::str::FromStr<Err = sh0_core::model::ParseError>>(&self, key: &str) -> Result<Option<T>> {
+        let parse = |text: String| text.parse::<T>().map_err(|error| self.wrong(&[key], error.reason(), error.hint()));
+        self.text(key)?.map(parse).transpose()
+    }
+
+    fn folder(&self, key: &str) -> Result<Option<String>> {
+        let Some(text) = self.text(key)? else { return Ok(None) };
+        let dir = text.trim_start_matches("./").trim_end_matches('/');
+        match dir {
+            "" | "." => Ok(Some(".".into())),
+            dir if detect::is_dir_name(dir) => Ok(Some(dir.to_owned())),
+            _ => Err(self.wrong(&[key], "is not a folder of the tree", "give a path such as `dist`: letters, digits, . _ - + @ and /")),
+        }
+    }
+
+    fn port(&self) -> Result<Option<u16>> {
+        match self.0.get(&["port"]) {
+            None => Ok(None),
+            Some(value) => match value.as_integer().map(u16::try_from) {
+                Some(Ok(port @ 1..)) => Ok(Some(port)),
+                _ => Err(self.wrong(&["port"], "is not a port", "give a number from 1 to 65535")),
+            },
+        }
+    }
+
+    fn switch(&self, key: &str) -> Result<Option<bool>> {
+        match self.0.get(&[key]) {
+            None => Ok(None),
+            Some(toml::Value::Boolean(on)) => Ok(Some(*on)),
+            Some(_) => Err(self.wrong(&[key], "is neither true nor false", "write true or false, without quotes")),
+        }
+    }
+
+    /// One command, or a list of them; an empty list is "none".
+    fn commands(&self, key: &str) -> Result<Option<Vec<String>>> {
+        let wrong = || self.wrong(&[key], "is not a command", "write \"command\" or [\"first\", \"second\"]");
+        match self.0.get(&[key]) {
+            None => Ok(None),
+            Some(toml::Value::String(text)) if !text.trim().is_empty() => Ok(Some(vec![text.trim().to_owned()])),
+            Some(toml::Value::Array(list)) => {
+                let commands = list.iter().map(|item| item.as_str().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()));
+                Ok(Some(commands.collect::<Option<_>>().ok_or_else(wrong)?))
+            }
+            Some(_) => Err(wrong()),
+        }
+    }
+
+    fn table<K>(&self, key: &str) -> Result<BTreeMap<K, String>>
+    where
+        K: std::str::FromStr<Err = sh0_core::model::ParseError> + Ord,
+    {
+        let Some(value) = self.0.get(&[key]) else { return Ok(BTreeMap::new()) };
+        let Some(table) = value.as_table() else {
+            return Err(self.wrong(&[key], "is not a table", "write it as [section] with NAME = \"value\" lines"));
+        };
+        let read = |(name, value): (&String, &toml::Value)| {
+            let path = [key, name.as_str()];
+            let text = value.as_str().ok_or_else(|| self.wrong(&path, "is not a text", "write it in quotes"))?;
+            let name = name.parse::<K>().map_err(|error| self.wrong(&path, error.reason(), error.hint()))?;
+            Ok((name, text.to_owned()))
+        };
+        table.iter().map(read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_slip_of_the_pen_is_guessed() {
+        for (word, near) in [("start", Some("start_command")), ("startcommand", Some("start_command")), ("prot", Some("port")), ("instal", Some("install")), ("zebra", None)] {
+            assert_eq!(nearest(word, super::KEYS), near, "{word}");
+        }
+    }
+}

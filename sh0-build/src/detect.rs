@@ -1,0 +1,178 @@
+//! From a tree to its plan: who recognises it, what overrides what.
+//!
+//! ```text
+//! settings of the app  >  sh0.toml  >  Procfile  >  Dockerfile (image, port)  >  the language's provider
+//! ```
+
+use sh0_core::model::{AppSettings, ImagePlan, Plan};
+use sh0_core::{Code, Error, Result};
+
+use crate::config::Config;
+use crate::draft::{Draft, refuse};
+use crate::provider::{PROVIDERS, Procfile, Provider, shell_plan, use_dockerfile};
+use crate::render;
+use crate::tree::{Files, Tree};
+use crate::{DEFAULT_PORT, Options};
+
+/// The plan for a tree. The same tree gives the same plan, byte for byte, in whatever order its folders list it.
+///
+/// `settings.root` is not looked at: `tree` is the folder of the app already.
+pub fn plan_tree(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result<Plan> {
+    let files = Files(tree);
+    let config = Config::read(files)?;
+    let procfile = Procfile::read(files);
+    let mut draft = recognise(files, &config, procfile.is_some(), settings)?;
+    draft.list_web();
+    let own_image = use_dockerfile(files, config.dockerfile.as_ref(), &mut draft);
+    if let (Some(path), false) = (&config.dockerfile, own_image) {
+        return Err(Error::invalid("sh0.toml: dockerfile", format!("there is no Dockerfile at `{path}`"), "name a file of the tree"));
+    }
+    if own_image {
+        // The image has a command of its own; the language's is for runtimes without images.
+        draft.plan.processes.clear();
+    }
+    if let Some(procfile) = procfile {
+        procfile.apply(&mut draft);
+    }
+    config.apply(&mut draft)?;
+    apply_settings(settings, &mut draft);
+    startable(&draft, own_image)?;
+    finish(files, own_image, options, &mut draft)?;
+    Ok(draft.plan)
+}
+
+/// The provider's plan; a tree without a language may still say how it starts.
+fn recognise(files: Files<'_>, config: &Config, has_procfile: bool, settings: &AppSettings) -> Result<Draft> {
+    let has_dockerfile = config.dockerfile.is_some() || files.first(&["Dockerfile", "Containerfile", "dockerfile"]).is_some();
+    let provider = match config.language.as_deref() {
+        None => PROVIDERS.iter().copied().find(|provider| provider.recognises(files)),
+        Some("shell") => None,
+        Some("docker") if has_dockerfile => return Ok(docker_plan()),
+        Some(language) => Some(named(language)?),
+    };
+    if let Some(provider) = provider {
+        return match provider.plan(files) {
+            Err(error) if has_dockerfile => {
+                let mut draft = docker_plan();
+                draft.warn(format!("only the Dockerfile is used: {}", error.detail()));
+                Ok(draft)
+            }
+            planned => planned,
+        };
+    }
+    if has_dockerfile {
+        return Ok(docker_plan());
+    }
+    if let Some(dir) = &config.static_dir {
+        let mut draft = shell_plan();
+        draft.plan.language = "static".into();
+        draft.because(format!("static_dir = {dir}"), "sh0.toml names the folder");
+        return Ok(draft);
+    }
+    let told = has_procfile || config.start_command.is_some() || !config.processes.is_empty() || settings.start_command.is_some();
+    if told { Ok(shell_plan()) } else { Err(unrecognised(files)) }
+}
+
+fn named(language: &str) -> Result<&'static dyn Provider> {
+    PROVIDERS.iter().copied().find(|provider| provider.language() == language).ok_or_else(|| {
+        let mut known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.language()).collect();
+        known.extend(["shell", "docker (with a Dockerfile)"]);
+        Error::invalid("sh0.toml: language", format!("there is no provider for `{language}`"), format!("there are {}", known.join(", ")))
+    })
+}
+
+fn docker_plan() -> Draft {
+    let mut draft = Draft::default();
+    draft.plan.language = "docker".into();
+    draft
+}
+
+fn apply_settings(settings: &AppSettings, draft: &mut Draft) {
+    if let Some(command) = &settings.start_command {
+        draft.set_web(command.clone());
+        draft.because(format!("start_command = {command}"), "the settings of the app say so");
+    }
+    if let Some(command) = &settings.release_command {
+        draft.plan.release_command = Some(command.clone());
+        draft.because(format!("release_command = {command}"), "the settings of the app say so");
+    }
+    if let Some(port) = settings.port {
+        draft.plan.port = Some(port);
+        draft.because(format!("port = {port}"), "the settings of the app say so");
+    }
+}
+
+/// A plan without anything to run is none.
+fn startable(draft: &Draft, own_image: bool) -> Result<()> {
+    let plan = &draft.plan;
+    if own_image || plan.static_dir.is_some() || plan.start_command.is_some() || !plan.processes.is_empty() {
+        return Ok(());
+    }
+    let looked = match plan.language.as_str() {
+        "node" => "a script `start`, `main` of package.json, or server.js, index.js, app.js, main.js",
+        "python" => "an application of a known framework, or main.py, app.py, server.py, run.py, wsgi.py, bot.py",
+        "go" => "a package `main` in the folder or below cmd",
+        "rust" => "src/main.rs, src/bin, or a [[bin]] of Cargo.toml or of a workspace's member",
+        _ => "a start command",
+    };
+    refuse(format!(
+        "this is a {} app, but nothing says how it starts; looked for {looked}. Do one of these: put `web: COMMAND` in a Procfile; \
+         put `start_command = \"COMMAND\"` in sh0.toml; or, when the app lies in a subfolder, name that folder as its root",
+        plan.language
+    ))
+}
+
+/// Port and image.
+fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draft) -> Result<()> {
+    let listens = draft.plan.static_dir.is_some() || draft.plan.start_command.is_some();
+    if !listens && !own_image {
+        draft.plan.port = None;
+    } else if draft.plan.port.is_none() && !own_image {
+        draft.plan.port = Some(DEFAULT_PORT);
+        draft.because(format!("port = {DEFAULT_PORT}"), "the app is told in PORT");
+    }
+    if own_image {
+        if draft.plan.start_command.is_none() && draft.plan.static_dir.is_none() {
+            draft.warn("only a container runtime can run this: the start command is inside the Dockerfile; add a Procfile to run it as a process");
+        }
+        return Ok(());
+    }
+    if draft.plan.static_dir.is_some() && draft.plan.release_command.is_some() {
+        draft.warn("a folder of files is served without a shell: the release command runs only where there are processes");
+    }
+    let (dockerfile, dockerignore) = render::render(files, draft, options);
+    draft.plan.image = ImagePlan::Generated { dockerfile, dockerignore };
+    Ok(())
+}
+
+/// What was looked for, what is there, and the three quickest ways out.
+fn unrecognised(files: Files<'_>) -> Error {
+    let looked: Vec<&str> = PROVIDERS.iter().map(|provider| provider.looks_for()).collect();
+    let present: Vec<String> = files.names("").into_iter().filter(|name| !name.starts_with('.')).take(12).collect();
+    let below = files.names("").into_iter().filter(|name| is_dir_name(name)).find(|name| {
+        ["package.json", "requirements.txt", "pyproject.toml", "go.mod", "Cargo.toml", "Dockerfile", "index.html"]
+            .iter()
+            .any(|file| files.is_file(&format!("{name}/{file}")))
+    });
+    let there = match (present.is_empty(), below) {
+        (true, _) => "The folder is empty.".to_owned(),
+        (_, Some(folder)) => format!("`{folder}` looks like an app: is it the one? Then name it as the root."),
+        _ => format!("There is only {}.", present.join(", ")),
+    };
+    Error::new(
+        Code::BuildFailed,
+        format!(
+            "no app was recognised in this folder. {there} Looked for Procfile; Dockerfile; {}. The three quickest ways out: \
+             a Procfile with `web: COMMAND`; a sh0.toml with `start_command = \"COMMAND\"` (or `static_dir = \"FOLDER\"`); a Dockerfile",
+            looked.join("; ")
+        ),
+    )
+}
+
+/// A relative path of plain characters: safe in a Dockerfile and in a shell command.
+pub(crate) fn is_dir_name(path: &str) -> bool {
+    !path.starts_with(['-', '/'])
+        && path.len() <= 512
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        && path.chars().all(|c| c.is_ascii_alphanumeric() || "._-+@/".contains(c))
+}

@@ -1,0 +1,168 @@
+//! A plan in the making, and how its image will be made.
+
+use sh0_core::model::{EnvKey, Plan, ProcessName, Reason, RelPath, Tool};
+use sh0_core::{Code, Error, Result};
+
+use crate::images::Base;
+use crate::text::At;
+
+/// A plan in the making. Providers fill it, the tree's and the app's own settings change it, the renderer reads it.
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub(crate) plan: Plan,
+    pub(crate) recipe: Recipe,
+}
+
+/// What the renderer needs beyond the plan.
+#[derive(Default)]
+pub(crate) struct Recipe {
+    /// What builds, with the version; nothing has to be built when absent.
+    pub(crate) build: Option<(&'static Base, String)>,
+    /// What the app runs on; absent for static files.
+    pub(crate) run: Option<(&'static Base, String)>,
+    /// Debian packages that the app needs when it runs.
+    pub(crate) packages: Vec<&'static str>,
+    /// What dependencies are installed from: copied before the source, so that a change of source keeps that layer.
+    pub(crate) manifests: Vec<String>,
+    /// Installing needs the whole source (local packages).
+    pub(crate) install_needs_source: bool,
+    /// Runs before the install, on manifests only.
+    pub(crate) before_install: Vec<String>,
+    /// Runs after the build: drops what only the build needed.
+    pub(crate) trim: Vec<String>,
+    /// Files and folders that are shipped; the whole folder of the app when empty.
+    pub(crate) ship: Vec<String>,
+    /// What the build fetches, kept between builds where the builder can: id and folder.
+    pub(crate) caches: Vec<(&'static str, &'static str)>,
+    /// Variables of the build stage alone.
+    pub(crate) build_env: Vec<(&'static str, &'static str)>,
+    /// Lines of the `.dockerignore` beyond the common ones.
+    pub(crate) ignore: Vec<String>,
+}
+
+impl Draft {
+    /// Notes why something was decided, where no file says so.
+    pub(crate) fn because(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.plan.reasons.push(Reason { what: what.into(), why: why.into(), file: None, line: None });
+    }
+
+    /// Notes which place of which file decided something.
+    pub(crate) fn because_of(&mut self, what: impl Into<String>, why: impl Into<String>, at: At) {
+        self.plan.reasons.push(Reason { what: what.into(), why: why.into(), file: Some(at.file), line: at.line });
+    }
+
+    pub(crate) fn warn(&mut self, warning: impl Into<String>) {
+        self.plan.warnings.push(warning.into());
+    }
+
+    /// Sets a variable of build and run; what is set already stays.
+    pub(crate) fn env(&mut self, key: &str, value: &str) {
+        if let Ok(key) = key.parse::<EnvKey>() {
+            self.plan.env.entry(key).or_insert_with(|| value.to_owned());
+        }
+    }
+
+    pub(crate) fn path(&mut self, folder: &str) {
+        if let Ok(folder) = folder.parse::<RelPath>()
+            && !self.plan.paths.contains(&folder)
+        {
+            self.plan.paths.push(folder);
+        }
+    }
+
+    pub(crate) fn tool(&mut self, program: &str, install_hint: &str) {
+        if !self.plan.tools.iter().any(|tool| tool.program == program) {
+            self.plan.tools.push(Tool { program: program.to_owned(), install_hint: install_hint.to_owned() });
+        }
+    }
+
+    /// Sets what starts `web`, and why.
+    pub(crate) fn start(&mut self, command: impl Into<String>, why: impl Into<String>, at: Option<At>) {
+        let command = command.into();
+        let what = format!("start_command = {command}");
+        match at {
+            Some(at) => self.because_of(what, why, at),
+            None => self.because(what, why),
+        }
+        self.plan.start_command = Some(command);
+    }
+
+    /// Picks the image line for the version that the tree asks for, and notes why.
+    pub(crate) fn version(&mut self, base: &'static Base, pins: Vec<Pin>) -> String {
+        for pin in pins {
+            match base.choose(&pin.wanted) {
+                Some(line) => {
+                    self.because_of(format!("version = {line}"), format!("{} asks for `{}`", pin.by, pin.wanted), pin.at);
+                    self.plan.version = Some(line.to_owned());
+                    return line.to_owned();
+                }
+                None => self.warn(format!(
+                    "{} asks for {} `{}`, for which there is no base image (there are {}); {} is taken",
+                    pin.by,
+                    base.stack,
+                    pin.wanted,
+                    base.versions.join(", "),
+                    base.default
+                )),
+            }
+        }
+        self.because(format!("version = {}", base.default), "nothing in the tree asks for another");
+        self.plan.version = Some(base.default.to_owned());
+        base.default.to_owned()
+    }
+
+    /// Makes `command` what starts `web`, in place of whatever did.
+    pub(crate) fn set_web(&mut self, command: String) {
+        self.plan.start_command = Some(command);
+        self.plan.static_dir = None;
+        self.plan.spa_fallback = false;
+        self.list_web();
+    }
+
+    /// Copies `web` from the start command, where a plan lists its processes.
+    pub(crate) fn list_web(&mut self) {
+        if let (Some(command), Ok(web)) = (&self.plan.start_command, "web".parse::<ProcessName>()) {
+            self.plan.processes.insert(web, command.clone());
+        }
+    }
+}
+
+/// A version that the tree asks for, and where.
+pub(crate) struct Pin {
+    pub(crate) wanted: String,
+    pub(crate) by: String,
+    pub(crate) at: At,
+}
+
+/// What `.tool-versions` (asdf, mise) says of a tool.
+pub(crate) fn tool_versions(files: crate::tree::Files<'_>, names: &[&str]) -> Option<Pin> {
+    let text = files.text(".tool-versions")?;
+    let (line, words) = crate::text::lines(&text).find_map(|(number, line)| {
+        let mut words = line.split_whitespace();
+        names.contains(&words.next()?).then(|| words.next()).flatten().map(|version| (number, version.to_owned()))
+    })?;
+    Some(Pin { wanted: words, by: ".tool-versions".into(), at: At::line(".tool-versions", line) })
+}
+
+/// A file that holds nothing but a version, such as `.nvmrc`.
+pub(crate) fn version_file(files: crate::tree::Files<'_>, file: &str) -> Option<Pin> {
+    let text = files.text(file)?;
+    let (line, wanted) = crate::text::lines(&text)
+        .map(|(number, line)| (number, line.trim()))
+        .find(|(_, line)| !line.is_empty() && !line.starts_with('#'))?;
+    Some(Pin { wanted: wanted.to_owned(), by: file.to_owned(), at: At::line(file, line) })
+}
+
+/// A failure that the owner of the tree can mend.
+pub(crate) fn refuse<T>(text: impl Into<String>) -> Result<T> {
+    Err(Error::new(Code::BuildFailed, text))
+}
+
+/// Text within a shell command: as it is when it has no special characters, quoted when it has.
+pub(crate) fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=:@%+,[]~".contains(c);
+    if !text.is_empty() && text.chars().all(|c| plain(c) && !"[]~".contains(c)) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

@@ -1,0 +1,239 @@
+//! Every base image that a generated Dockerfile names, in one table: what is built on, and what is shipped.
+
+use std::collections::BTreeMap;
+
+use crate::Options;
+
+/// What a stack is built on and shipped on.
+pub(crate) struct Base {
+    /// The stack: the key of [`Options::base_images`].
+    pub(crate) stack: &'static str,
+    /// Repository below the library of the default registry.
+    repository: &'static str,
+    /// The versions that have a tag of their own, oldest first; the one taken when nothing asks for another is `default`.
+    pub(crate) versions: &'static [&'static str],
+    /// The version of trees that do not say.
+    pub(crate) default: &'static str,
+    /// Behind the version in the tag of the image that builds: it has compilers.
+    build: &'static str,
+    /// Behind the version in the tag of the image that ships.
+    run: &'static str,
+}
+
+/// Node: even versions are the long-term ones.
+pub(crate) const NODE: Base = Base {
+    stack: "node",
+    repository: "node",
+    versions: &["16", "18", "20", "22", "24"],
+    default: "24",
+    build: "-bookworm",
+    run: "-bookworm-slim",
+};
+/// Python.
+pub(crate) const PYTHON: Base = Base {
+    stack: "python",
+    repository: "python",
+    versions: &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"],
+    default: "3.13",
+    build: "-bookworm",
+    run: "-slim-bookworm",
+};
+/// Go builds anything older than itself.
+pub(crate) const GO: Base = Base {
+    stack: "go",
+    repository: "golang",
+    versions: &["1.22", "1.23", "1.24", "1.25"],
+    default: "1.25",
+    build: "-bookworm",
+    run: "-bookworm",
+};
+/// Rust builds anything older than itself; a toolchain file is followed by rustup within the image.
+pub(crate) const RUST: Base = Base {
+    stack: "rust",
+    repository: "rust",
+    versions: &["1.95"],
+    default: "1.95",
+    build: "-bookworm",
+    run: "-slim-bookworm",
+};
+/// Bun.
+pub(crate) const BUN: Base =
+    Base { stack: "bun", repository: "oven/bun", versions: &["1.3"], default: "1.3", build: "-debian", run: "-slim" };
+/// What programs that need no interpreter are shipped on.
+pub(crate) const DEBIAN: Base = Base {
+    stack: "debian",
+    repository: "debian",
+    versions: &["bookworm"],
+    default: "bookworm",
+    build: "",
+    run: "-slim",
+};
+
+impl Base {
+    /// The image to build on.
+    pub(crate) fn build_image(&self, version: &str, options: &Options) -> String {
+        self.image(version, self.build, options)
+    }
+
+    /// The image to ship on.
+    pub(crate) fn run_image(&self, version: &str, options: &Options) -> String {
+        self.image(version, self.run, options)
+    }
+
+    fn image(&self, version: &str, suffix: &str, options: &Options) -> String {
+        if let Some(image) = options.base_images.get(self.stack) {
+            return image.clone();
+        }
+        let tag = format!("{version}{suffix}");
+        match &options.mirror {
+            // The library of the default registry has its own folder on every mirror.
+            Some(mirror) => {
+                let folder = if self.repository.contains('/') { "" } else { "library/" };
+                format!("{}/{folder}{}:{tag}", mirror.trim_end_matches('/'), self.repository)
+            }
+            None => format!("{}:{tag}", self.repository),
+        }
+    }
+
+    /// The version whose image has what `wanted` asks for: `20`, `v20.11.1`, `>=18`, `^22`, `3.11.x`, `lts/*`. Exact
+    /// releases map to their line, because tags of lines get security fixes. `None` when no line fits.
+    pub(crate) fn choose(&self, wanted: &str) -> Option<&'static str> {
+        // `a || b`: the newest line of either.
+        wanted.split("||").filter_map(|part| self.choose_one(part.trim())).max_by_key(|line| self.place(line))
+    }
+
+    fn place(&self, line: &str) -> usize {
+        self.versions.iter().position(|version| *version == line).unwrap_or_default()
+    }
+
+    fn choose_one(&self, wanted: &str) -> Option<&'static str> {
+        let lower = wanted.to_ascii_lowercase();
+        if matches!(lower.as_str(), "" | "*" | "latest" | "node" | "stable" | "current" | "lts" | "lts/*") {
+            return Some(self.default);
+        }
+        if let Some(line) = CODE_NAMES.iter().find(|(name, _)| lower == format!("lts/{name}")).map(|(_, line)| *line) {
+            return self.versions.iter().copied().find(|version| *version == line);
+        }
+        let bounds: Vec<Bound> = comparators(&lower).map(|text| Bound::parse(&text)).collect::<Option<_>>()?;
+        if bounds.is_empty() {
+            return None;
+        }
+        let fits = |line: &str| bounds.iter().all(|bound| bound.admits(line));
+        // The default when it fits; else the newest line that does.
+        let default = Some(self.default).filter(|line| fits(line));
+        default.or_else(|| self.versions.iter().rev().copied().find(|line| fits(line)))
+    }
+}
+
+/// Names of Node's long-term lines (nodejs/Release, README.md).
+const CODE_NAMES: &[(&str, &str)] = &[("gallium", "16"), ("hydrogen", "18"), ("iron", "20"), ("jod", "22"), ("krypton", "24")];
+
+/// `>= 18 <21` and `>=3.9,<4`: operators joined to their numbers.
+fn comparators(text: &str) -> impl Iterator<Item = String> {
+    let mut parts: Vec<String> = Vec::new();
+    for word in text.split([',', ' ']).filter(|word| !word.is_empty()) {
+        match parts.last_mut() {
+            Some(last) if last.ends_with(['<', '>', '=', '^', '~']) => last.push_str(word),
+            _ => parts.push(word.to_owned()),
+        }
+    }
+    parts.into_iter()
+}
+
+/// One comparison with a version, as far as lines of versions can tell.
+struct Bound {
+    operator: String,
+    numbers: Vec<u32>,
+}
+
+impl Bound {
+    fn parse(text: &str) -> Option<Bound> {
+        let start = text.find(|c: char| c.is_ascii_alphanumeric() || c == '*')?;
+        let (operator, version) = text.split_at(start);
+        if !matches!(operator, "" | "=" | "==" | "===" | ">" | ">=" | "<" | "<=" | "^" | "~" | "~=" | "~>" | "!=") {
+            return None;
+        }
+        let version = version.strip_prefix('v').unwrap_or(version);
+        let parts = version.split(['.', '-', '+']).take_while(|part| !matches!(*part, "x" | "*"));
+        let numbers: Vec<u32> = parts.map_while(|part| part.parse().ok()).collect();
+        // What does not begin with a number (`system`, `pypy3.9`) is not a version.
+        let known = !numbers.is_empty() || version.starts_with(['x', '*']);
+        known.then(|| Bound { operator: operator.to_owned(), numbers })
+    }
+
+    /// Whether some release of `line` fits.
+    fn admits(&self, line: &str) -> bool {
+        let line: Vec<u32> = line.split('.').filter_map(|part| part.parse().ok()).collect();
+        let shared = line.len().min(self.numbers.len());
+        let order = line[..shared].cmp(&self.numbers[..shared]);
+        match self.operator.as_str() {
+            "" | "=" | "==" | "===" => order.is_eq(),
+            "!=" => !order.is_eq() || self.numbers.len() > line.len(),
+            ">=" => order.is_ge(),
+            // `>18` admits 18.1: node reads a partial version as a range, but 18.1 is in the line 18 only if more is said.
+            ">" => order.is_gt() || (order.is_eq() && self.numbers.len() > line.len()),
+            "<=" => order.is_le(),
+            "<" => order.is_lt() || (order.is_eq() && self.numbers[shared..].iter().any(|n| *n > 0)),
+            "^" => line.first() == self.numbers.first() && order.is_ge(),
+            // `~=3.11` is "3.11 or later in 3"; `~=3.11.2` and `~20.1` stay in the line.
+            "~=" if self.numbers.len() == 2 => line.first() == self.numbers.first() && order.is_ge(),
+            _ => order.is_eq(),
+        }
+    }
+}
+
+/// The images that a plan would use by default, by stack, for documentation.
+pub fn default_images() -> BTreeMap<&'static str, String> {
+    let options = Options::default();
+    [NODE, PYTHON, GO, RUST, BUN, DEBIAN].iter().map(|base| (base.stack, base.run_image(base.default, &options))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_find_their_line() {
+        for (wanted, line) in [
+            ("20", Some("20")),
+            ("v20.11.1", Some("20")),
+            (">=18", Some("24")),
+            (">= 18 <21", Some("20")),
+            ("^22.1.0", Some("22")),
+            ("18.x || 20.x", Some("20")),
+            ("~18.2", Some("18")),
+            ("lts/iron", Some("20")),
+            ("lts/*", Some("24")),
+            ("*", Some("24")),
+            (">=20.0.0 <21.0.0", Some("20")),
+            ("14", None),
+            ("system", None),
+            ("", Some("24")),
+            ("18 - 22", None),
+        ] {
+            assert_eq!(NODE.choose(wanted), line, "node {wanted:?}");
+        }
+        for (wanted, line) in [
+            (">=3.9,<4", Some("3.13")),
+            ("==3.11.*", Some("3.11")),
+            ("~=3.11", Some("3.13")),
+            ("~=3.11.2", Some("3.11")),
+            ("^3.10", Some("3.13")),
+            ("3.12.4", Some("3.12")),
+            (">=3.8, !=3.9.1, <3.12", Some("3.11")),
+            ("pypy3.9", None),
+        ] {
+            assert_eq!(PYTHON.choose(wanted), line, "python {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_mirror_or_an_image_of_ones_own() {
+        let mirror = Options { mirror: Some("mirror.example.com/hub/".into()), ..Options::default() };
+        assert_eq!(NODE.run_image("22", &mirror), "mirror.example.com/hub/library/node:22-bookworm-slim");
+        assert_eq!(BUN.run_image("1.3", &mirror), "mirror.example.com/hub/oven/bun:1.3-slim");
+        let own = Options { base_images: [("node".to_owned(), "local/node:1".to_owned())].into(), ..mirror };
+        assert_eq!(NODE.build_image("22", &own), "local/node:1");
+        assert_eq!(PYTHON.build_image("3.13", &own), "mirror.example.com/hub/library/python:3.13-bookworm");
+    }
+}

@@ -1,0 +1,175 @@
+//! The four package managers: which one, and its commands.
+
+use super::Tree;
+use super::framework::Framework;
+use crate::draft::Draft;
+use crate::images;
+use crate::text::At;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manager {
+    Npm,
+    /// Yarn 1.
+    Yarn,
+    /// Yarn 2 and later.
+    Berry,
+    Pnpm,
+    Bun,
+}
+
+/// Lockfiles, in the order in which they win when there are several: what was chosen beside npm was chosen on purpose.
+const LOCKFILES: &[(&str, Manager)] = &[
+    ("bun.lock", Manager::Bun),
+    ("bun.lockb", Manager::Bun),
+    ("pnpm-lock.yaml", Manager::Pnpm),
+    ("yarn.lock", Manager::Yarn),
+    ("package-lock.json", Manager::Npm),
+    ("npm-shrinkwrap.json", Manager::Npm),
+];
+
+impl Manager {
+    /// `packageManager` says, else the lockfile, else npm.
+    pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) -> Manager {
+        let (manager, why, at) = Self::named(tree).or_else(|| Self::locked(tree)).unwrap_or_else(|| {
+            (Manager::Npm, "nothing in the tree asks for another".to_owned(), At::file("package.json"))
+        });
+        draft.because_of(format!("package_manager = {}", manager.name()), why, at);
+        draft.plan.package_manager = Some(manager.name().to_owned());
+        manager
+    }
+
+    fn named(tree: &Tree<'_>) -> Option<(Manager, String, At)> {
+        let wanted = tree.manifest.str(&["packageManager"])?;
+        let (name, version) = wanted.split_once('@').unwrap_or((wanted, ""));
+        let manager = match name {
+            "npm" => Manager::Npm,
+            "yarn" if version.starts_with("1.") || version == "1" => Manager::Yarn,
+            "yarn" => Manager::Berry,
+            "pnpm" => Manager::Pnpm,
+            "bun" => Manager::Bun,
+            _ => return None,
+        };
+        Some((manager, format!("packageManager is `{wanted}`"), tree.manifest.at(&["packageManager"])))
+    }
+
+    fn locked(tree: &Tree<'_>) -> Option<(Manager, String, At)> {
+        let (file, manager) = LOCKFILES.iter().find(|(file, _)| tree.files.is_file(file))?;
+        // Yarn 2 writes `__metadata` at the top of its lockfile; Yarn 1 a comment with `v1`.
+        let berry = *manager == Manager::Yarn
+            && (tree.files.is_file(".yarnrc.yml") || tree.files.text(file).is_some_and(|text| text.contains("\n__metadata:")));
+        let manager = if berry { Manager::Berry } else { *manager };
+        Some((manager, format!("{file} is its lockfile"), At::file(*file)))
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Manager::Npm => "npm",
+            Manager::Yarn | Manager::Berry => "yarn",
+            Manager::Pnpm => "pnpm",
+            Manager::Bun => "bun",
+        }
+    }
+
+    fn lockfile(self, tree: &Tree<'_>) -> Option<&'static str> {
+        let own = |manager: Manager| manager.name() == self.name();
+        LOCKFILES.iter().find(|(file, manager)| own(*manager) && tree.files.is_file(file)).map(|(file, _)| *file)
+    }
+
+    /// How a script of the manifest is run.
+    pub(super) fn run(self, script: &str) -> String {
+        format!("{} run {script}", self.name())
+    }
+
+    /// The install command, what it reads, and where it keeps what it fetched.
+    pub(super) fn install(self, tree: &Tree<'_>, draft: &mut Draft, builds: bool) {
+        let lockfile = self.lockfile(tree);
+        // `NODE_ENV=production` is in the air, so each command says whether it wants what builds.
+        let command = match (self, lockfile.is_some(), builds) {
+            (Manager::Npm, true, true) => "npm ci --include=dev",
+            (Manager::Npm, true, false) => "npm ci --omit=dev",
+            (Manager::Npm, false, true) => "npm install --include=dev",
+            (Manager::Npm, false, false) => "npm install --omit=dev",
+            (Manager::Yarn, true, true) => "yarn install --frozen-lockfile --production=false",
+            (Manager::Yarn, true, false) => "yarn install --frozen-lockfile --production=true",
+            (Manager::Yarn, false, true) => "yarn install --production=false",
+            (Manager::Yarn, false, false) => "yarn install --production=true",
+            (Manager::Berry, true, _) => "yarn install --immutable",
+            (Manager::Berry, false, _) => "yarn install --no-immutable",
+            (Manager::Pnpm, true, true) => "pnpm install --frozen-lockfile --prod=false",
+            (Manager::Pnpm, true, false) => "pnpm install --frozen-lockfile --prod",
+            (Manager::Pnpm, false, true) => "pnpm install --no-frozen-lockfile --prod=false",
+            (Manager::Pnpm, false, false) => "pnpm install --no-frozen-lockfile --prod",
+            (Manager::Bun, true, true) => "bun install --frozen-lockfile",
+            (Manager::Bun, true, false) => "bun install --frozen-lockfile --production",
+            (Manager::Bun, false, true) => "bun install",
+            (Manager::Bun, false, false) => "bun install --production",
+        };
+        match lockfile {
+            Some(file) => draft.because_of(format!("install = {command}"), "installs exactly what is locked", At::file(file)),
+            None => {
+                draft.because(format!("install = {command}"), "there is no lockfile");
+                draft.warn(format!("there is no lockfile: two builds may install different versions; commit the one that `{} install` writes", self.name()));
+            }
+        }
+        draft.plan.install.push(command.to_owned());
+        self.manifests(tree, draft, lockfile);
+    }
+
+    fn manifests(self, tree: &Tree<'_>, draft: &mut Draft, lockfile: Option<&str>) {
+        let recipe = &mut draft.recipe;
+        let beside = [".npmrc", ".yarnrc", ".yarnrc.yml", "pnpm-workspace.yaml", ".pnpmfile.cjs", "bunfig.toml"];
+        let present = beside.into_iter().filter(|file| tree.files.is_file(file));
+        recipe.manifests = ["package.json"].into_iter().chain(lockfile).chain(present).map(str::to_owned).collect();
+        // What an install runs or links lies anywhere in the tree.
+        let local = |value: &serde_json::Value| {
+            value.as_str().is_some_and(|v| ["file:", "link:", "workspace:", "portal:", "patch:"].iter().any(|p| v.starts_with(p)))
+        };
+        let linked = ["dependencies", "devDependencies", "optionalDependencies"]
+            .into_iter()
+            .filter_map(|section| tree.manifest.get(&[section])?.as_object())
+            .any(|all| all.values().any(local));
+        let hooks = ["preinstall", "install", "postinstall", "prepare"].into_iter().any(|hook| tree.script(hook).is_some());
+        let folders = ["patches", "prisma", ".yarn"].into_iter().any(|folder| tree.files.is_folder(folder));
+        let workspaces = tree.manifest.get(&["workspaces"]).is_some() || tree.files.is_file("pnpm-workspace.yaml");
+        recipe.install_needs_source = linked || hooks || folders || workspaces;
+        recipe.caches.push(match self {
+            Manager::Npm => ("npm", "/root/.npm"),
+            Manager::Yarn => ("yarn", "/usr/local/share/.cache/yarn"),
+            Manager::Berry => ("yarn-berry", "/root/.yarn/berry/cache"),
+            Manager::Pnpm => ("pnpm", "/root/.local/share/pnpm/store"),
+            Manager::Bun => ("bun", "/root/.bun/install/cache"),
+        });
+        // Corepack, which comes with Node, fetches the manager that the manifest names.
+        match self {
+            Manager::Npm => {}
+            Manager::Yarn if tree.manifest.get(&["packageManager"]).is_none() => {}
+            Manager::Yarn | Manager::Berry | Manager::Pnpm => recipe.before_install.push("corepack enable".to_owned()),
+            Manager::Bun => recipe.before_install.push(format!("npm install --global bun@{}", images::BUN.default)),
+        }
+    }
+
+    /// The programs that the process runtime needs.
+    pub(super) fn tools(self, draft: &mut Draft) {
+        draft.tool("node", "Node.js (Debian: apt-get install nodejs)");
+        match self {
+            Manager::Npm => draft.tool("npm", "npm (Debian: apt-get install npm)"),
+            Manager::Yarn | Manager::Berry => draft.tool("yarn", "Yarn (npm install --global corepack && corepack enable)"),
+            Manager::Pnpm => draft.tool("pnpm", "pnpm (npm install --global pnpm)"),
+            Manager::Bun => draft.tool("bun", "Bun (npm install --global bun)"),
+        }
+    }
+
+    /// Drops what only the build needed. Not for frameworks whose servers import it at run time.
+    pub(super) fn trim(self, tree: &Tree<'_>, draft: &mut Draft, framework: Option<&Framework>) {
+        if framework.is_some_and(|framework| framework.keeps_dev) || tree.manifest.get(&["workspaces"]).is_some() {
+            return;
+        }
+        let command = match self {
+            Manager::Npm => "npm prune --omit=dev --ignore-scripts",
+            Manager::Yarn => "yarn install --frozen-lockfile --production=true --ignore-scripts --prefer-offline",
+            Manager::Pnpm if tree.files.is_file("pnpm-lock.yaml") => "pnpm prune --prod --ignore-scripts",
+            Manager::Berry | Manager::Pnpm | Manager::Bun => return,
+        };
+        draft.recipe.trim.push(command.to_owned());
+    }
+}

@@ -1,0 +1,193 @@
+//! JavaScript and TypeScript: Node and Bun, with npm, yarn, pnpm or bun.
+
+mod framework;
+mod manager;
+mod start;
+
+use sh0_core::Result;
+
+use self::framework::{Framework, Output};
+use self::manager::Manager;
+use super::{Provider, static_files};
+use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
+use crate::images;
+use crate::text::{At, Json};
+use crate::tree::Files;
+
+/// Files that start a server where no script says how.
+const ENTRIES: &[&str] = &["server.js", "index.js", "app.js", "main.js", "server.mjs", "index.mjs", "src/index.js", "src/server.js"];
+
+pub(crate) struct Node;
+
+impl Provider for Node {
+    fn language(&self) -> &'static str {
+        "node"
+    }
+
+    fn looks_for(&self) -> &'static str {
+        "Node: package.json, or server.js, index.js, app.js beside no index.html"
+    }
+
+    fn recognises(&self, files: Files<'_>) -> bool {
+        // A script beside a page belongs to the page.
+        files.is_file("package.json") || (files.first(&ENTRIES[..6]).is_some() && !files.is_file("index.html"))
+    }
+
+    fn plan(&self, files: Files<'_>) -> Result<Draft> {
+        let manifest = match Json::read(files, "package.json") {
+            Some(Ok(manifest)) if manifest.value.is_object() => Some(manifest),
+            Some(Ok(_)) => return refuse("package.json is not a JSON object; write at least {\"name\": \"app\"}"),
+            Some(Err(error)) => return refuse(error),
+            None => None,
+        };
+        let mut draft = Draft::default();
+        draft.plan.language = "node".into();
+        match manifest {
+            Some(manifest) => Tree { files, manifest }.plan(&mut draft),
+            None => bare_script(files, &mut draft),
+        }
+        Ok(draft)
+    }
+}
+
+/// A script without a manifest: nothing to install.
+fn bare_script(files: Files<'_>, draft: &mut Draft) {
+    draft.because_of("language = node", "a script that Node runs", At::file(files.first(ENTRIES).unwrap_or_default()));
+    let version = draft.version(&images::NODE, pins(files, None));
+    runs_on_node(draft, version);
+    if let Some(entry) = files.first(ENTRIES) {
+        draft.start(format!("node {entry}"), "the usual name of the first script", Some(At::file(entry)));
+        start::listens_on(files, draft, entry);
+    }
+}
+
+fn runs_on_node(draft: &mut Draft, version: String) {
+    draft.env("NODE_ENV", "production");
+    draft.tool("node", "Node.js (Debian: apt-get install nodejs)");
+    draft.recipe.run = Some((&images::NODE, version));
+}
+
+/// A tree with a manifest.
+pub(super) struct Tree<'a> {
+    pub(super) files: Files<'a>,
+    pub(super) manifest: Json,
+}
+
+impl Tree<'_> {
+    fn plan(&self, draft: &mut Draft) {
+        draft.because_of("language = node", "package.json is the manifest of a Node package", At::file("package.json"));
+        let manager = Manager::find(self, draft);
+        let framework = framework::find(self);
+        if let Some((framework, at)) = &framework {
+            draft.plan.framework = Some(framework.name.to_owned());
+            draft.because_of(format!("framework = {}", framework.name), "it is among the dependencies", at.clone());
+        }
+        let framework = framework.map(|(framework, _)| framework);
+        let version = draft.version(&images::NODE, pins(self.files, Some(&self.manifest)));
+        let output = framework::output(self, framework);
+
+        let has_dependencies = self.has_dependencies();
+        let builds = self.build(draft, manager, framework);
+        if has_dependencies {
+            manager.install(self, draft, builds);
+            draft.path("node_modules/.bin");
+        }
+        if has_dependencies || builds {
+            draft.recipe.build = Some((&images::NODE, version.clone()));
+            manager.tools(draft);
+        }
+        runs_on_node(draft, version);
+        self.finish(draft, manager, framework, output, builds);
+        if draft.plan.static_dir.is_none() && has_dependencies && builds {
+            manager.trim(self, draft, framework);
+        }
+        self.telemetry(draft, framework);
+    }
+
+    /// What is served or started once it is built.
+    fn finish(&self, draft: &mut Draft, manager: Manager, framework: Option<&Framework>, output: Output, builds: bool) {
+        match output {
+            Output::Files { dir, spa, at } => {
+                static_files::serve(draft, &dir, "the framework writes its pages there", at);
+                draft.plan.spa_fallback = spa;
+                draft.plan.env.clear();
+            }
+            Output::Server { command, at } => {
+                draft.start(command, "the framework writes its server there", Some(at));
+                draft.env("HOST", "0.0.0.0");
+            }
+            Output::Unknown => {
+                let started = start::find(self, draft, manager, framework);
+                if !started && !builds && (self.files.is_file("index.html") || self.files.is_file("public/index.html")) {
+                    let dir = if self.files.is_file("index.html") { "." } else { "public" };
+                    let index = if dir == "." { "index.html" } else { "public/index.html" };
+                    static_files::serve(draft, dir, "no script starts a server, and this file is there to be served", At::file(index));
+                    draft.plan.env.clear();
+                    draft.recipe.build = None;
+                    draft.plan.install.clear();
+                    draft.plan.tools.clear();
+                    draft.plan.paths.clear();
+                }
+            }
+        }
+    }
+
+    /// The build command. Answers whether there is one.
+    fn build(&self, draft: &mut Draft, manager: Manager, framework: Option<&Framework>) -> bool {
+        if let Some(script) = self.script("build") {
+            let why = format!("package.json has the script `{script}`");
+            let command = manager.run("build");
+            draft.because_of(format!("build = {command}"), why, self.manifest.at(&["scripts", "build"]));
+            draft.plan.build.push(command);
+            return true;
+        }
+        let Some(command) = framework.and_then(|framework| framework.build) else { return false };
+        draft.because(format!("build = {command}"), "the framework's own, as there is no script `build`");
+        draft.plan.build.push(command.to_owned());
+        true
+    }
+
+    /// Builds that ask questions or report home wait for a terminal that is not there.
+    fn telemetry(&self, draft: &mut Draft, framework: Option<&Framework>) {
+        let variable = match framework.map(|framework| framework.name) {
+            Some("next") => ("NEXT_TELEMETRY_DISABLED", "1"),
+            Some("nuxt") => ("NUXT_TELEMETRY_DISABLED", "1"),
+            Some("astro") => ("ASTRO_TELEMETRY_DISABLED", "1"),
+            _ => return,
+        };
+        if draft.plan.static_dir.is_none() {
+            draft.env(variable.0, variable.1);
+        } else {
+            draft.recipe.build_env.push(variable);
+        }
+    }
+
+    pub(super) fn script(&self, name: &str) -> Option<&str> {
+        self.manifest.str(&["scripts", name])
+    }
+
+    /// Where a dependency is named.
+    pub(super) fn dependency(&self, name: &str) -> Option<At> {
+        ["dependencies", "devDependencies", "optionalDependencies"]
+            .into_iter()
+            .find(|section| self.manifest.get(&[section, name]).is_some())
+            .map(|section| self.manifest.at(&[section, name]))
+    }
+
+    fn has_dependencies(&self) -> bool {
+        let any = |section: &str| self.manifest.get(&[section]).and_then(|v| v.as_object()).is_some_and(|all| !all.is_empty());
+        any("dependencies") || any("devDependencies") || any("optionalDependencies") || self.manifest.get(&["workspaces"]).is_some()
+    }
+}
+
+fn pins(files: Files<'_>, manifest: Option<&Json>) -> Vec<Pin> {
+    let mut pins = Vec::new();
+    pins.extend(version_file(files, ".nvmrc"));
+    pins.extend(version_file(files, ".node-version"));
+    pins.extend(tool_versions(files, &["nodejs", "node"]));
+    if let Some((manifest, wanted)) = manifest.and_then(|json| Some((json, json.str(&["engines", "node"])?))) {
+        let at = manifest.at(&["engines", "node"]);
+        pins.push(Pin { wanted: wanted.to_owned(), by: "engines.node of package.json".into(), at });
+    }
+    pins
+}

@@ -1,0 +1,168 @@
+//! Python, with pip, uv, Poetry, PDM or Pipenv. Dependencies go to a virtual environment inside the folder of the app,
+//! on a host and in an image alike; the other managers are fetched into it by pip, so that Python alone is enough.
+
+mod manager;
+mod start;
+
+use sh0_core::Result;
+
+use self::manager::Manager;
+use super::Provider;
+use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
+use crate::images;
+use crate::text::{At, Toml, find_line, lines};
+use crate::tree::Files;
+
+/// The interpreter of the virtual environment, from the folder of the app.
+pub(super) const VENV_PYTHON: &str = ".venv/bin/python";
+
+/// What marks a Python tree, whatever else is in it.
+const MANIFESTS: &[&str] =
+    &["requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "manage.py", "poetry.lock", "uv.lock", "pdm.lock"];
+
+/// Files that start an app where nothing says how.
+pub(super) const ENTRIES: &[&str] = &[
+    "main.py", "app.py", "server.py", "run.py", "wsgi.py", "asgi.py", "application.py", "api.py", "bot.py", "src/main.py", "src/app.py",
+    "app/main.py", "app/__init__.py", "api/main.py", "src/__init__.py",
+];
+
+pub(crate) struct Python;
+
+impl Provider for Python {
+    fn language(&self) -> &'static str {
+        "python"
+    }
+
+    fn looks_for(&self) -> &'static str {
+        "Python: requirements.txt, pyproject.toml, Pipfile, setup.py, manage.py, or main.py, app.py, server.py"
+    }
+
+    fn recognises(&self, files: Files<'_>) -> bool {
+        files.first(MANIFESTS).is_some() || (files.first(&ENTRIES[..9]).is_some() && !files.is_file("package.json"))
+    }
+
+    fn plan(&self, files: Files<'_>) -> Result<Draft> {
+        let project = match Toml::read(files, "pyproject.toml") {
+            Some(Ok(project)) => Some(project),
+            Some(Err(error)) => return refuse(error),
+            None => None,
+        };
+        let tree = Tree { files, project, requirements: files.text("requirements.txt").unwrap_or_default() };
+        let mut draft = Draft::default();
+        tree.plan(&mut draft);
+        Ok(draft)
+    }
+}
+
+pub(super) struct Tree<'a> {
+    pub(super) files: Files<'a>,
+    pub(super) project: Option<Toml>,
+    pub(super) requirements: String,
+}
+
+impl Tree<'_> {
+    fn plan(&self, draft: &mut Draft) {
+        draft.plan.language = "python".into();
+        let marks = MANIFESTS.iter().chain(ENTRIES).copied().collect::<Vec<_>>();
+        let mark = self.files.first(&marks).unwrap_or("main.py");
+        draft.because_of("language = python", "a file of a Python project", At::file(mark));
+        let version = draft.version(&images::PYTHON, self.pins());
+
+        draft.env("PYTHONUNBUFFERED", "1");
+        draft.tool("python3", "Python 3 (Debian: apt-get install python3)");
+        match Manager::find(self, draft) {
+            Some(manager) => {
+                draft.tool("python3", "Python 3 with venv (Debian: apt-get install python3 python3-venv)");
+                draft.recipe.build = Some((&images::PYTHON, version.clone()));
+                draft.path(".venv/bin");
+                manager.install(self, draft);
+                self.system_packages(draft);
+            }
+            None => draft.because("install = nothing", "no file names dependencies"),
+        }
+        draft.recipe.run = Some((&images::PYTHON, version));
+        draft.recipe.ignore.extend(["**/__pycache__", "**/*.pyc", ".venv", "venv"].map(str::to_owned));
+        start::find(self, draft);
+    }
+
+    fn pins(&self) -> Vec<Pin> {
+        let mut pins = Vec::new();
+        pins.extend(version_file(self.files, ".python-version"));
+        // Heroku's file says `python-3.12.1`.
+        pins.extend(version_file(self.files, "runtime.txt").map(|mut pin| {
+            pin.wanted = pin.wanted.trim_start_matches("python-").to_owned();
+            pin
+        }));
+        pins.extend(tool_versions(self.files, &["python"]));
+        if let Some(project) = &self.project {
+            for path in [&["project", "requires-python"][..], &["tool", "poetry", "dependencies", "python"]] {
+                if let Some(wanted) = project.str(path) {
+                    pins.push(Pin { wanted: wanted.to_owned(), by: format!("{} of pyproject.toml", path[path.len() - 1]), at: project.at(path) });
+                }
+            }
+        }
+        if let Some(text) = self.files.text("Pipfile")
+            && let Some((line, found)) = find_line(&text, |line| line.trim_start().starts_with("python_version"))
+            && let Some((_, value)) = found.split_once('=')
+        {
+            let wanted = value.trim().trim_matches(['"', '\'']).to_owned();
+            pins.push(Pin { wanted, by: "python_version of Pipfile".into(), at: At::line("Pipfile", line) });
+        }
+        pins
+    }
+
+    /// Where a dependency is named: in requirements, in the project's tables, or in the Pipfile.
+    pub(super) fn dependency(&self, name: &str) -> Option<At> {
+        if let Some((line, _)) = lines(&self.requirements).find(|(_, line)| package_name(line) == name) {
+            return Some(At::line("requirements.txt", line));
+        }
+        if let Some(project) = &self.project
+            && let Some(at) = in_project(project, name)
+        {
+            return Some(at);
+        }
+        let pipfile = self.files.text("Pipfile")?;
+        let (line, _) = find_line(&pipfile, |line| line.contains('=') && package_name(line) == name)?;
+        Some(At::line("Pipfile", line))
+    }
+
+    /// Libraries that common packages load at run time; the image that builds has their headers.
+    fn system_packages(&self, draft: &mut Draft) {
+        const NATIVE: &[(&str, &str)] = &[
+            ("psycopg2", "libpq5"),
+            ("psycopg", "libpq5"),
+            ("mysqlclient", "libmariadb3"),
+            ("pycairo", "libcairo2"),
+            ("weasyprint", "libpango-1.0-0"),
+            ("opencv-python", "libgl1"),
+            ("python-magic", "libmagic1"),
+        ];
+        for (package, library) in NATIVE {
+            if let Some(at) = self.dependency(package)
+                && !draft.recipe.packages.contains(library)
+            {
+                draft.because_of(format!("packages += {library}"), format!("{package} loads it"), at);
+                draft.recipe.packages.push(library);
+            }
+        }
+    }
+}
+
+/// The name that a requirement begins with, normalised (PEP 503).
+pub(super) fn package_name(line: &str) -> String {
+    let line = line.trim().trim_start_matches(['"', '\'']);
+    let name: String = line.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect();
+    name.to_ascii_lowercase().replace(['_', '.'], "-")
+}
+
+fn in_project(project: &Toml, name: &str) -> Option<At> {
+    let listed = project.get(&["project", "dependencies"]).and_then(|list| list.as_array());
+    if listed.is_some_and(|list| list.iter().filter_map(|item| item.as_str()).any(|item| package_name(item) == name)) {
+        let line = find_line(&project.text, |line| line.trim_start().starts_with(['"', '\'']) && package_name(line) == name);
+        let at = project.at(&["project", "dependencies"]);
+        return Some(At::line(&project.file, line.map(|(line, _)| line).or(at.line)));
+    }
+    let poetry = project.get(&["tool", "poetry", "dependencies"])?.as_table()?;
+    let key = poetry.keys().find(|key| package_name(key) == name)?;
+    Some(project.at(&["tool", "poetry", "dependencies", key]))
+}

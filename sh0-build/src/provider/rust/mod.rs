@@ -1,0 +1,199 @@
+//! Rust: one binary, built by Cargo.
+
+use std::collections::BTreeSet;
+
+use sh0_core::Result;
+
+use super::Provider;
+use crate::draft::{Draft, refuse};
+use crate::images;
+use crate::render::run_time_entries;
+use crate::text::{At, Toml};
+use crate::tree::Files;
+
+pub(crate) struct Rust;
+
+impl Provider for Rust {
+    fn language(&self) -> &'static str {
+        "rust"
+    }
+
+    fn looks_for(&self) -> &'static str {
+        "Rust: Cargo.toml"
+    }
+
+    fn recognises(&self, files: Files<'_>) -> bool {
+        files.is_file("Cargo.toml")
+    }
+
+    fn plan(&self, files: Files<'_>) -> Result<Draft> {
+        let manifest = match Toml::read(files, "Cargo.toml") {
+            Some(Ok(manifest)) => manifest,
+            Some(Err(error)) => return refuse(error),
+            None => return refuse("Cargo.toml cannot be read"),
+        };
+        let mut draft = Draft::default();
+        draft.plan.language = "rust".into();
+        draft.plan.package_manager = Some("cargo".into());
+        draft.because_of("language = rust", "Cargo.toml is the manifest of a Rust package", At::file("Cargo.toml"));
+        toolchain(files, &manifest, &mut draft);
+        draft.tool("cargo", "Rust (Debian: apt-get install cargo, or a newer one from rustup.rs)");
+        draft.tool("cc", "a C compiler, which Rust links with (Debian: apt-get install gcc libc6-dev)");
+        framework(&manifest, &mut draft);
+        build(files, &manifest, &mut draft);
+        Ok(draft)
+    }
+}
+
+/// Any release builds what an older one builds; a toolchain file is obeyed by rustup, inside the image too.
+fn toolchain(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
+    let version = images::RUST.default;
+    draft.plan.version = Some(version.to_owned());
+    draft.because(format!("version = {version}"), "builds whatever an older release builds");
+    if let Some(file) = files.first(&["rust-toolchain.toml", "rust-toolchain"]) {
+        draft.because_of("toolchain = as the file says", "rustup reads it", At::file(file));
+    } else if let Some(minimum) = manifest.str(&["package", "rust-version"]) {
+        draft.because_of(format!("version >= {minimum}"), "rust-version asks for it", manifest.at(&["package", "rust-version"]));
+    }
+}
+
+fn framework(manifest: &Toml, draft: &mut Draft) {
+    for (name, package) in [("rocket", "rocket"), ("axum", "axum"), ("actix-web", "actix-web"), ("warp", "warp"), ("poem", "poem"), ("salvo", "salvo"), ("tide", "tide")] {
+        let path = ["dependencies", package];
+        if manifest.get(&path).is_some() {
+            draft.plan.framework = Some(name.to_owned());
+            draft.because_of(format!("framework = {name}"), "it is among the dependencies", manifest.at(&path));
+            if name == "rocket" {
+                // Rocket reads variables of its own (rocket.rs/guide, Configuration).
+                draft.env("ROCKET_ADDRESS", "0.0.0.0");
+            }
+            return;
+        }
+    }
+}
+
+fn build(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
+    let locked = if files.is_file("Cargo.lock") {
+        draft.because_of("install = cargo fetch --locked", "installs exactly what is locked", At::file("Cargo.lock"));
+        " --locked"
+    } else {
+        draft.warn("there is no Cargo.lock: two builds may take different versions; commit it");
+        ""
+    };
+    draft.plan.install.push(format!("cargo fetch{locked}"));
+    let Some(binary) = Binary::find(files, manifest, draft) else { return };
+    let command = format!("cargo build --release{locked}{}", binary.flags);
+    draft.because_of(format!("build = {command}"), format!("makes the binary `{}`", binary.name), binary.at.clone());
+    draft.plan.build.push(command);
+    let target = format!("target/release/{}", binary.name);
+    let rocket = draft.plan.framework.as_deref() == Some("rocket");
+    let start = if rocket { format!("ROCKET_PORT=$PORT ./{target}") } else { format!("./{target}") };
+    draft.start(start, "the binary that the build makes", Some(binary.at));
+    recipe(files, manifest, draft, &target);
+}
+
+fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
+    let single = manifest.get(&["workspace"]).is_none() && files.is_file("src/main.rs") && !files.is_file("src/lib.rs");
+    let custom = ["bin", "lib", "bench", "example", "test"].iter().any(|section| manifest.get(&[section]).is_some())
+        || manifest.text.contains("path =")
+        || manifest.text.contains("path=");
+    let recipe = &mut draft.recipe;
+    recipe.manifests = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "rust-toolchain"].into_iter().filter(|file| files.is_file(file)).map(str::to_owned).collect();
+    // Cargo wants to see a target before it fetches.
+    recipe.install_needs_source = !single || custom;
+    if !recipe.install_needs_source {
+        recipe.before_install.push("mkdir -p src && touch src/main.rs".into());
+    }
+    recipe.caches.extend([("cargo-registry", "/usr/local/cargo/registry"), ("cargo-git", "/usr/local/cargo/git/db")]);
+    recipe.ignore.push("target".into());
+    recipe.build = Some((&images::RUST, images::RUST.default.to_owned()));
+    recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
+    if files.text("Cargo.lock").is_some_and(|lock| lock.contains("name = \"openssl-sys\"")) {
+        recipe.packages.push("libssl3");
+    }
+    let source = |name: &str| {
+        matches!(name, "src" | "tests" | "benches" | "examples" | "crates" | "target" | "Cargo.toml" | "Cargo.lock" | "build.rs" | "rustfmt.toml" | "clippy.toml" | "deny.toml" | "rust-toolchain" | "rust-toolchain.toml")
+            || files.is_file(&format!("{name}/Cargo.toml"))
+    };
+    recipe.ship = run_time_entries(files, target, source);
+}
+
+/// The program that is shipped.
+struct Binary {
+    name: String,
+    flags: String,
+    at: At,
+}
+
+impl Binary {
+    fn find(files: Files<'_>, manifest: &Toml, draft: &mut Draft) -> Option<Binary> {
+        if let Some(binary) = Self::of_package(files, manifest, "", draft) {
+            return Some(binary);
+        }
+        let members = members(files, manifest);
+        let mut found: Vec<Binary> = Vec::new();
+        for member in &members {
+            let Some(Ok(package)) = Toml::read(files, &format!("{member}/Cargo.toml")) else { continue };
+            if let Some(mut binary) = Self::of_package(files, &package, &format!("{member}/"), draft) {
+                let name = package.str(&["package", "name"]).unwrap_or_default();
+                binary.flags = format!(" --package {name}{}", binary.flags);
+                found.push(binary);
+            }
+        }
+        if found.len() > 1 {
+            let names: Vec<&str> = found.iter().map(|binary| binary.name.as_str()).collect();
+            draft.warn(format!("the workspace has several programs ({}); `{}` is taken: set build and start_command in sh0.toml for another", names.join(", "), names[0]));
+        }
+        found.into_iter().next()
+    }
+
+    fn of_package(files: Files<'_>, manifest: &Toml, prefix: &str, draft: &mut Draft) -> Option<Binary> {
+        let package = manifest.str(&["package", "name"]).filter(|name| is_crate_name(name))?;
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        if files.is_file(&format!("{prefix}src/main.rs")) {
+            names.insert(package.to_owned());
+        }
+        let table = manifest.get(&["bin"]).and_then(|bins| bins.as_array());
+        let named: Vec<String> = table.into_iter().flatten().filter_map(|bin| bin.get("name")?.as_str()).map(str::to_owned).collect();
+        // A table entry for src/main.rs renames it.
+        if table.into_iter().flatten().any(|bin| bin.get("path").is_none_or(|path| path.as_str() == Some("src/main.rs"))) && !named.is_empty() {
+            names.remove(package);
+        }
+        names.extend(named);
+        for entry in files.names(&format!("{prefix}src/bin")) {
+            names.insert(entry.trim_end_matches(".rs").to_owned());
+        }
+        names.retain(|name| is_crate_name(name));
+        let by_default = manifest.str(&["package", "default-run"]).filter(|name| names.contains(*name));
+        let (name, at) = match by_default {
+            Some(name) => (name.to_owned(), manifest.at(&["package", "default-run"])),
+            None if names.contains(package) => (package.to_owned(), manifest.at(&["package", "name"])),
+            None => (names.first()?.clone(), At::file(manifest.file.as_str())),
+        };
+        if names.len() > 1 && by_default.is_none() {
+            let all: Vec<&str> = names.iter().map(String::as_str).collect();
+            draft.warn(format!("{} has several programs ({}); `{name}` is taken: set default-run for another", manifest.file, all.join(", ")));
+        }
+        let flags = if names.len() > 1 { format!(" --bin {name}") } else { String::new() };
+        Some(Binary { name, flags, at })
+    }
+}
+
+fn is_crate_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) && !name.starts_with('-')
+}
+
+/// The folders of a workspace, one level of `*` resolved.
+fn members(files: Files<'_>, manifest: &Toml) -> Vec<String> {
+    let listed = manifest.get(&["workspace", "members"]).and_then(|list| list.as_array());
+    let patterns = listed.into_iter().flatten().filter_map(|item| item.as_str());
+    let mut found = Vec::new();
+    for pattern in patterns.take(1_000) {
+        match pattern.trim_start_matches("./").strip_suffix("/*") {
+            Some(folder) => found.extend(files.names(folder).into_iter().map(|name| format!("{folder}/{name}"))),
+            None => found.push(pattern.trim_start_matches("./").trim_end_matches('/').to_owned()),
+        }
+    }
+    found.truncate(1_000);
+    found
+}

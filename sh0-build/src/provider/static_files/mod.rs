@@ -1,0 +1,83 @@
+//! Folders of files that are served as they are.
+
+use sh0_core::Result;
+
+use super::Provider;
+use crate::draft::Draft;
+use crate::text::{At, find_line, lines};
+use crate::tree::Files;
+
+/// Where finished pages lie, in the order in which they are looked for.
+const FOLDERS: &[&str] = &["public", "dist", "build", "_site", "www", "site", "html", "htdocs"];
+
+pub(crate) struct StaticFiles;
+
+impl Provider for StaticFiles {
+    fn language(&self) -> &'static str {
+        "static"
+    }
+
+    fn looks_for(&self) -> &'static str {
+        "static files: index.html, Staticfile, or index.html in public/, dist/, build/, _site/, www/, site/, html/, htdocs/"
+    }
+
+    fn recognises(&self, files: Files<'_>) -> bool {
+        files.is_file("Staticfile") || files.is_file("index.html") || folder(files).is_some()
+    }
+
+    fn plan(&self, files: Files<'_>) -> Result<Draft> {
+        let mut draft = Draft::default();
+        draft.plan.language = "static".into();
+        serve_tree(files, &mut draft);
+        Ok(draft)
+    }
+}
+
+/// Serves what the tree holds already.
+fn serve_tree(files: Files<'_>, draft: &mut Draft) {
+    if let Some(text) = files.text("Staticfile") {
+        staticfile(files, draft, &text);
+        return;
+    }
+    let dir = if files.is_file("index.html") { "." } else { folder(files).unwrap_or(".") };
+    let index = if dir == "." { "index.html".to_owned() } else { format!("{dir}/index.html") };
+    serve(draft, dir, "this file is there to be served", At::file(index));
+}
+
+fn folder(files: Files<'_>) -> Option<&'static str> {
+    FOLDERS.iter().copied().find(|folder| files.is_file(&format!("{folder}/index.html")))
+}
+
+/// Makes `dir` what is served.
+pub(crate) fn serve(draft: &mut Draft, dir: &str, why: &str, at: At) {
+    draft.because_of(format!("static_dir = {dir}"), why, at);
+    draft.plan.static_dir = Some(dir.to_owned());
+}
+
+/// The file of Cloud Foundry's staticfile buildpack: `root`, `pushstate`.
+fn staticfile(files: Files<'_>, draft: &mut Draft, text: &str) {
+    let value = |wanted: &str| {
+        lines(text).find_map(|(number, line)| {
+            let (key, value) = line.split_once(':')?;
+            (key.trim() == wanted).then(|| (number, value.trim().trim_matches(['"', '\'']).to_owned()))
+        })
+    };
+    match value("root").filter(|(_, dir)| !dir.is_empty()) {
+        Some((line, dir)) => {
+            let dir = dir.trim_start_matches("./").trim_end_matches('/');
+            let dir = if dir.is_empty() { "." } else { dir };
+            serve(draft, dir, "Staticfile names the folder", At::line("Staticfile", line));
+        }
+        None => {
+            let dir = if files.is_file("index.html") { "." } else { folder(files).unwrap_or(".") };
+            serve(draft, dir, "a Staticfile marks a folder to be served", At::file("Staticfile"));
+        }
+    }
+    if let Some((line, _)) = value("pushstate").filter(|(_, on)| matches!(on.as_str(), "enabled" | "true")) {
+        draft.plan.spa_fallback = true;
+        draft.because_of("spa_fallback = true", "Staticfile enables pushstate", At::line("Staticfile", line));
+    }
+    if let Some((line, _)) = find_line(text, |line| line.contains("directory:") || line.contains("basic_auth:")) {
+        draft.warn(format!("Staticfile:{line} sets something that is not carried out; only root and pushstate are"));
+    }
+}

@@ -1,0 +1,306 @@
+//! The Dockerfile of a plan, and the `.dockerignore` beside it.
+//!
+//! The grammar is the one that both builders of Docker 20.10 understand: no `# syntax=` line (it would fetch a
+//! frontend from a registry), no `COPY --link`, no heredocs, and `RUN --mount` only when the caller says that the
+//! builder is BuildKit. Two stages: what compilers and package managers leave behind stays in the first. Secrets have
+//! no way in: variables of the app are given to instances, never to the file.
+
+use std::fmt::Write;
+
+use sh0_core::model::exec_line;
+
+use crate::detect::is_dir_name;
+use crate::draft::{Draft, Recipe};
+use crate::images::{self, Base};
+use crate::tree::Files;
+use crate::{APP_UID, DEFAULT_PORT, Options};
+
+/// What never enters a build: history, what is installed or built anew, secrets, keys.
+const IGNORED: &[&str] = &[
+    ".git", ".hg", ".svn", "**/.DS_Store", "**/.env", "**/.env.*", "**/node_modules", "**/.ssh", "**/.aws", "**/id_rsa", "**/id_dsa",
+    "**/id_ecdsa", "**/id_ed25519", "**/*.key", "**/*-key.pem", "**/*.p12", "**/*.pfx", "**/.netrc",
+];
+
+/// What lies in many folders and no program reads when it runs.
+const PAPERS: &[&str] = &["license", "licence", "readme", "changelog", "contributing", "makefile", "justfile", "dockerfile", "procfile", "docker-compose", "compose.y"];
+
+/// Dockerfile and `.dockerignore`.
+pub(crate) fn render(files: Files<'_>, draft: &mut Draft, options: &Options) -> (String, String) {
+    settle(draft);
+    let mut file = Dockerfile { text: String::new(), draft, options };
+    file.head();
+    if file.draft.plan.static_dir.is_some() { file.static_files() } else { file.program() }
+    (file.text, dockerignore(files, draft))
+}
+
+/// Commands that the owner added need a stage to run in, and something to run on.
+fn settle(draft: &mut Draft) {
+    let (plan, recipe) = (&draft.plan, &mut draft.recipe);
+    if recipe.run.is_none() {
+        recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
+    }
+    let commands = !plan.install.is_empty() || !plan.build.is_empty();
+    if recipe.build.is_none() && commands {
+        recipe.build = recipe.run.clone();
+    }
+    if !commands {
+        recipe.build = None;
+        recipe.ship.clear();
+    }
+    recipe.manifests.retain(|name| is_dir_name(name));
+}
+
+struct Dockerfile<'a> {
+    text: String,
+    draft: &'a Draft,
+    options: &'a Options,
+}
+
+impl Dockerfile<'_> {
+    fn line(&mut self, line: impl AsRef<str>) {
+        self.text.push_str(line.as_ref());
+        self.text.push('\n');
+    }
+
+    fn head(&mut self) {
+        self.line("# Written by sh0. To change it, keep a copy in your tree as Dockerfile; then that one is used.");
+    }
+
+    /// The finished files and the program that serves them, on nothing: the runtime puts that program, with the
+    /// libraries that it loads, into the build context.
+    fn static_files(&mut self) {
+        let plan = &self.draft.plan;
+        let dir = plan.static_dir.as_deref().unwrap_or(".");
+        let mut command = vec!["/sh0-static", "static", "/srv", "--listen", "0.0.0.0"];
+        command.extend(plan.spa_fallback.then_some("--spa"));
+        let command = json(&command);
+        let builds = self.draft.recipe.build.is_some();
+        if builds {
+            self.build_stage();
+            self.line("");
+        }
+        let from = match (builds, dir) {
+            (true, ".") => "COPY --from=build /app /srv".to_owned(),
+            (true, dir) => format!("COPY --from=build /app/{dir} /srv"),
+            (false, dir) => format!("COPY {dir} /srv"),
+        };
+        self.line("FROM scratch");
+        self.line("COPY .sh0/rootfs/ /");
+        self.line(from);
+        self.port();
+        self.line(format!("USER {APP_UID}:{APP_UID}"));
+        self.line(format!("CMD {command}"));
+    }
+
+    fn program(&mut self) {
+        let recipe = &self.draft.recipe;
+        let Some((base, version)) = &recipe.run else { return };
+        let image = base.run_image(version, self.options);
+        let builds = recipe.build.is_some();
+        if builds {
+            self.build_stage();
+            self.line("");
+        }
+        self.line(format!("FROM {image}"));
+        self.packages();
+        self.ship(builds);
+        // After the copy: a folder that COPY makes belongs to the app, one that WORKDIR makes to root.
+        self.line("WORKDIR /app");
+        self.env(false);
+        self.paths();
+        self.line("ENV HOME=/tmp");
+        self.port();
+        self.line(format!("USER {APP_UID}:{APP_UID}"));
+        if let Some(command) = self.command() {
+            self.line(format!("CMD {}", json(&["/bin/sh", "-c", &exec_line(&command)])));
+        }
+    }
+
+    /// What the image runs when nobody says: `web`, else the only process.
+    fn command(&self) -> Option<String> {
+        let plan = &self.draft.plan;
+        plan.start_command.clone().or_else(|| plan.processes.values().next().cloned())
+    }
+
+    fn build_stage(&mut self) {
+        let recipe = &self.draft.recipe;
+        let plan = &self.draft.plan;
+        let Some((base, version)) = &recipe.build else { return };
+        self.line(format!("FROM {} AS build", base.build_image(version, self.options)));
+        self.line("WORKDIR /app");
+        self.env(true);
+        self.paths();
+        let early = !recipe.manifests.is_empty() && !recipe.install_needs_source && !plan.install.is_empty();
+        recipe.before_install.iter().for_each(|command| self.run(command));
+        if early {
+            self.line(format!("COPY {} ./", recipe.manifests.join(" ")));
+            plan.install.iter().for_each(|command| self.run(command));
+        }
+        self.line("COPY . .");
+        if !early {
+            plan.install.iter().for_each(|command| self.run(command));
+        }
+        plan.build.iter().for_each(|command| self.run(command));
+        if plan.static_dir.is_none() {
+            recipe.trim.iter().for_each(|command| self.run(command));
+            if compiled(recipe) {
+                self.line("RUN mkdir -p /etc/ssl/certs");
+            }
+        }
+    }
+
+    /// A command in the build. The shell form where it means the same; the array form where a Dockerfile would read
+    /// something else into it.
+    fn run(&mut self, command: &str) {
+        let mounts = if self.options.buildkit { self.mounts() } else { String::new() };
+        let plain = !command.contains(['\n', '\r']) && !command.contains("<<") && !command.starts_with(['-', '[', '#']) && !command.ends_with('\\');
+        match plain {
+            true => self.line(format!("RUN {mounts}{command}")),
+            false => self.line(format!("RUN {mounts}{}", json(&["/bin/sh", "-c", command]))),
+        }
+    }
+
+    fn mounts(&self) -> String {
+        let mount = |(id, folder): &(&str, &str)| format!("--mount=type=cache,id=sh0-{id},target={folder} ");
+        self.draft.recipe.caches.iter().map(mount).collect()
+    }
+
+    fn packages(&mut self) {
+        let packages = self.draft.recipe.packages.join(" ");
+        if !packages.is_empty() {
+            self.line(format!(
+                "RUN apt-get update && apt-get install --yes --no-install-recommends {packages} && rm -rf /var/lib/apt/lists/*"
+            ));
+        }
+    }
+
+    /// Only what the app needs when it runs. It belongs to the app, which may write beside its own files.
+    fn ship(&mut self, builds: bool) {
+        let recipe = &self.draft.recipe;
+        let own = format!("--chown={APP_UID}:{APP_UID}");
+        if !builds {
+            self.line(format!("COPY {own} . /app"));
+            return;
+        }
+        if compiled(recipe) {
+            // The slim image has no certificate authorities; the one that builds has.
+            self.line("COPY --from=build /etc/ssl/certs /etc/ssl/certs");
+        }
+        if recipe.ship.is_empty() {
+            self.line(format!("COPY --from=build {own} /app /app"));
+        }
+        for path in &recipe.ship {
+            self.line(format!("COPY --from=build {own} /app/{path} /app/{path}"));
+        }
+    }
+
+    fn env(&mut self, build: bool) {
+        let recipe = &self.draft.recipe;
+        let only_here = recipe.build_env.iter().filter(|_| build).map(|(key, value)| (*key, *value));
+        let everywhere = self.draft.plan.env.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let lines: Vec<String> = everywhere
+            .chain(only_here)
+            // A line end cannot be written; instances get the value from the platform.
+            .filter(|(_, value)| !value.contains(['\n', '\r']))
+            .map(|(key, value)| format!("ENV {key}={}", env_value(value)))
+            .collect();
+        lines.iter().for_each(|line| self.line(line));
+    }
+
+    fn paths(&mut self) {
+        let paths = &self.draft.plan.paths;
+        if !paths.is_empty() {
+            let folders: String = paths.iter().map(|path| format!("/app/{path}:")).collect();
+            self.line(format!("ENV PATH={folders}$PATH"));
+        }
+    }
+
+    fn port(&mut self) {
+        let plan = &self.draft.plan;
+        if plan.start_command.is_none() && plan.static_dir.is_none() {
+            return;
+        }
+        let port = plan.port.unwrap_or(DEFAULT_PORT);
+        self.line(format!("ENV PORT={port}"));
+        self.line(format!("EXPOSE {port}"));
+    }
+}
+
+/// A program that is shipped on an image other than the one that made it.
+fn compiled(recipe: &Recipe) -> bool {
+    let stack = |stage: &Option<(&'static Base, String)>| stage.as_ref().map(|(base, _)| base.stack);
+    stack(&recipe.build) != stack(&recipe.run)
+}
+
+/// The array form of an instruction is JSON.
+fn json(words: &[&str]) -> String {
+    let mut text = String::from("[");
+    for (index, word) in words.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        let _ = write!(text, "{comma}{}", serde_json::Value::from(*word));
+    }
+    text.push(']');
+    text
+}
+
+/// A value that the builder reads back as it is.
+fn env_value(value: &str) -> String {
+    let plain = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "._-/:@,+".contains(c));
+    if plain {
+        return value.to_owned();
+    }
+    let mut quoted = String::from("\"");
+    for c in value.chars() {
+        if matches!(c, '"' | '\\' | '$') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// The common lines, the stack's, the owner's; then what the build needs whatever was said before (the last line that
+/// matches wins), then what never goes in.
+fn dockerignore(files: Files<'_>, draft: &Draft) -> String {
+    let recipe = &draft.recipe;
+    let mut lines: Vec<String> = vec!["# Written by sh0.".into()];
+    lines.extend(recipe.ignore.iter().cloned());
+    if let Some(own) = files.text(".dockerignore") {
+        lines.extend(own.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).take(1_000).map(str::to_owned));
+        lines.extend(recipe.manifests.iter().map(|name| format!("!{name}")));
+        if draft.plan.static_dir.is_some() {
+            lines.push("!.sh0/rootfs".into());
+        }
+    }
+    // Pages may bring the packages that they load; nothing installs them anew.
+    let keeps_packages = recipe.build.is_none() && draft.plan.language == "static";
+    lines.extend(IGNORED.iter().filter(|line| !(keeps_packages && **line == "**/node_modules")).map(|line| (*line).to_owned()));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// What an app that was compiled may read when it runs: its binary, and every entry of its folder that is neither
+/// source nor paper. Empty, which means everything, when a name is not plain.
+pub(crate) fn run_time_entries(files: Files<'_>, binary: &str, is_source: impl Fn(&str) -> bool) -> Vec<String> {
+    let paper = |name: &str| {
+        let lower = name.to_ascii_lowercase();
+        lower.ends_with(".md") || PAPERS.iter().any(|paper| lower.starts_with(paper))
+    };
+    let ignored = |name: &str| {
+        let key = [".key", "-key.pem", ".p12", ".pfx"].iter().any(|end| name.ends_with(end));
+        key || matches!(name, "node_modules" | "target" | "sh0.toml" | "id_rsa" | "id_dsa" | "id_ecdsa" | "id_ed25519" | "docs")
+    };
+    // The owner's own ignore file may take anything away; a COPY of what is not there fails.
+    if files.is_file(".dockerignore") {
+        return Vec::new();
+    }
+    let names: Vec<String> =
+        files.names("").into_iter().filter(|name| !name.starts_with('.') && !is_source(name) && !paper(name) && !ignored(name)).collect();
+    let first = binary.split('/').next().unwrap_or(binary);
+    if names.len() > 100 || !names.iter().all(|name| is_dir_name(name) && files.0.kind(name).is_some()) {
+        return Vec::new();
+    }
+    let others = names.into_iter().filter(|name| name != first);
+    std::iter::once(binary.to_owned()).chain(others).collect()
+}

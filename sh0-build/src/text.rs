@@ -1,0 +1,193 @@
+//! Where in a file something is said: a decision names the line it came from.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use toml::de::{DeTable, DeValue};
+
+use crate::tree::Files;
+
+/// A place in a file of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) file: String,
+    pub(crate) line: Option<u32>,
+}
+
+impl At {
+    pub(crate) fn file(file: impl Into<String>) -> Self {
+        At { file: file.into(), line: None }
+    }
+
+    pub(crate) fn line(file: impl Into<String>, line: impl Into<Option<u32>>) -> Self {
+        At { file: file.into(), line: line.into() }
+    }
+}
+
+/// The line, from 1, that holds the byte at `offset`.
+pub(crate) fn line_at(text: &str, offset: usize) -> u32 {
+    let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
+    u32::try_from(before.iter().filter(|b| **b == b'\n').count()).unwrap_or(u32::MAX - 1) + 1
+}
+
+/// The lines of a text, counted from 1.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
+    (1..).zip(text.lines())
+}
+
+/// The first line that `wanted` accepts, with its number.
+pub(crate) fn find_line(text: &str, mut wanted: impl FnMut(&str) -> bool) -> Option<(u32, &str)> {
+    lines(text).find(|(_, line)| wanted(line))
+}
+
+/// A JSON document that knows the lines of its keys.
+pub(crate) struct Json {
+    pub(crate) file: String,
+    pub(crate) value: Value,
+    lines: BTreeMap<Vec<String>, u32>,
+}
+
+impl Json {
+    /// `None` when the file is not there; the error says where the text is broken.
+    pub(crate) fn read(files: Files<'_>, file: &str) -> Option<Result<Json, String>> {
+        let text = files.text(file)?;
+        Some(match serde_json::from_str(&text) {
+            Ok(value) => Ok(Json { file: file.to_owned(), value, lines: json_lines(&text) }),
+            Err(error) => Err(format!("{file} is not valid JSON: {error}")),
+        })
+    }
+
+    pub(crate) fn get(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(&self.value, |value, key| value.get(key))
+    }
+
+    pub(crate) fn str(&self, path: &[&str]) -> Option<&str> {
+        self.get(path)?.as_str().map(str::trim).filter(|text| !text.is_empty())
+    }
+
+    pub(crate) fn at(&self, path: &[&str]) -> At {
+        let key: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
+        At::line(&self.file, self.lines.get(&key).copied())
+    }
+}
+
+/// The line of every key down to the third level. The text is known to be valid.
+fn json_lines(text: &str) -> BTreeMap<Vec<String>, u32> {
+    const DEPTH: usize = 3;
+    let mut found = BTreeMap::new();
+    // One frame for each open bracket: whether it is an object, and the key that is being read in it.
+    let mut stack: Vec<(bool, String)> = Vec::new();
+    let (mut line, mut at_key) = (1u32, false);
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\n' => line += 1,
+            b'{' | b'[' => {
+                at_key = bytes[at] == b'{';
+                stack.push((at_key, String::new()));
+            }
+            b'}' | b']' => {
+                stack.pop();
+                at_key = false;
+            }
+            b',' => at_key = stack.last().is_some_and(|(object, _)| *object),
+            b':' => at_key = false,
+            b'"' => {
+                let start = at + 1;
+                at = start;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                if at_key && stack.len() <= DEPTH {
+                    let raw = text.get(start..at.min(bytes.len())).unwrap_or_default();
+                    let depth = stack.len();
+                    if let Some((_, key)) = stack.last_mut() {
+                        raw.clone_into(key);
+                    }
+                    let path: Vec<String> = stack.iter().filter(|(object, _)| *object).map(|(_, key)| key.clone()).collect();
+                    if path.len() == depth {
+                        found.entry(path).or_insert(line);
+                    }
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
+/// A TOML document that knows the lines of its keys.
+pub(crate) struct Toml {
+    pub(crate) file: String,
+    pub(crate) text: String,
+    pub(crate) table: toml::Table,
+}
+
+impl Toml {
+    /// `None` when the file is not there; the error says where the text is broken.
+    pub(crate) fn read(files: Files<'_>, file: &str) -> Option<Result<Toml, String>> {
+        let text = files.text(file)?;
+        Some(match text.parse::<toml::Table>() {
+            Ok(table) => Ok(Toml { file: file.to_owned(), text, table }),
+            Err(error) => {
+                let line = error.span().map(|span| line_at(&text, span.start)).unwrap_or(1);
+                Err(format!("{file}:{line} is not valid TOML: {}", error.message()))
+            }
+        })
+    }
+
+    pub(crate) fn get(&self, path: &[&str]) -> Option<&toml::Value> {
+        let (first, rest) = path.split_first()?;
+        rest.iter().try_fold(self.table.get(*first)?, |value, key| value.get(*key))
+    }
+
+    pub(crate) fn str(&self, path: &[&str]) -> Option<&str> {
+        self.get(path)?.as_str().map(str::trim).filter(|text| !text.is_empty())
+    }
+
+    /// Where a key is written.
+    pub(crate) fn at(&self, path: &[&str]) -> At {
+        let offset = DeTable::parse(&self.text).ok().and_then(|table| offset_of(table.get_ref(), path));
+        At::line(&self.file, offset.map(|offset| line_at(&self.text, offset)))
+    }
+}
+
+fn offset_of(table: &DeTable<'_>, path: &[&str]) -> Option<usize> {
+    let (first, rest) = path.split_first()?;
+    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
+    match value.get_ref() {
+        DeValue::Table(inner) if !rest.is_empty() => offset_of(inner, rest),
+        _ => Some(key.span().start),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::MemoryTree;
+
+    #[test]
+    fn keys_know_their_lines() {
+        let text = "{\n  \"name\": \"a\\\"b{\",\n  \"list\": [{\"start\": 1}],\n  \"scripts\": {\n    \"start\": \"x\"\n  }\n}\n";
+        let tree = MemoryTree::from([("a.json", text)]);
+        let json = Json::read(Files(&tree), "a.json").unwrap().unwrap();
+        assert_eq!(json.at(&["name"]).line, Some(2));
+        assert_eq!(json.at(&["scripts", "start"]).line, Some(5));
+        assert_eq!(json.at(&["start"]).line, None);
+
+        let tree = MemoryTree::from([("a.toml", "x = 1\n[project]\nname = \"n\"\n[tool.ruff]\nline = 2\n")]);
+        let toml = Toml::read(Files(&tree), "a.toml").unwrap().unwrap();
+        assert_eq!(toml.at(&["project", "name"]).line, Some(3));
+        assert_eq!(toml.at(&["tool", "ruff", "line"]).line, Some(5));
+    }
+
+    #[test]
+    fn broken_text_is_named_with_its_line() {
+        let tree = MemoryTree::from([("a.toml", "x = 1\ny = \n")]);
+        let error = Toml::read(Files(&tree), "a.toml").unwrap().err().unwrap();
+        assert!(error.starts_with("a.toml:2 is not valid TOML"), "{error}");
+    }
+}
