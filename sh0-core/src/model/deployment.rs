@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AppId, Artifact, DeploymentId, Plan, ReleaseId, Revision, Source, Timestamp};
-use crate::Problem;
+use crate::{Code, Error, Problem, Result};
 
 /// One attempt to make a release serve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,28 @@ pub struct Deployment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub finished_at: Option<Timestamp>,
+}
+
+impl Deployment {
+    /// Whether it came to serve; the reason as an error when it did not.
+    pub fn outcome(&self) -> Result<()> {
+        let step = self.step.map(|step| format!(" in the step {step}")).unwrap_or_default();
+        Err(match (self.state, &self.error) {
+            (DeploymentState::Live, _) => return Ok(()),
+            (DeploymentState::Queued | DeploymentState::Running, _) => {
+                Error::unavailable("the deployment has not ended yet")
+            }
+            (DeploymentState::Cancelled, _) => Error::new(Code::Cancelled, "the deployment was cancelled"),
+            (DeploymentState::Superseded, _) => {
+                Error::conflict("a newer deployment took the place of this one before it began")
+            }
+            (DeploymentState::Failed, Some(problem)) => {
+                let code = if problem.code == Code::BuildFailed { Code::BuildFailed } else { Code::DeployFailed };
+                Error::new(code, format!("the deployment failed{step}: {}", problem.detail))
+            }
+            (DeploymentState::Failed, None) => Error::new(Code::DeployFailed, format!("the deployment failed{step}")),
+        })
+    }
 }
 
 /// What a deployment does.
@@ -80,6 +102,19 @@ pub enum DeploymentState {
     Cancelled,
     /// A newer one took its place before it began.
     Superseded,
+}
+
+impl std::fmt::Display for DeploymentState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            DeploymentState::Queued => "queued",
+            DeploymentState::Running => "running",
+            DeploymentState::Live => "live",
+            DeploymentState::Failed => "failed",
+            DeploymentState::Cancelled => "cancelled",
+            DeploymentState::Superseded => "superseded",
+        })
+    }
 }
 
 impl DeploymentState {

@@ -1,5 +1,7 @@
 //! What happens during a deployment, told as it happens.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -56,4 +58,22 @@ pub enum EventKind {
         /// The lines, without line ends.
         lines: Vec<String>,
     },
+}
+
+impl fmt::Display for EventKind {
+    /// For a person: a line, or several.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventKind::State { state, error: Some(problem) } => write!(f, "{state}: {}", problem.detail),
+            EventKind::State { state, error: None } => write!(f, "{state}"),
+            EventKind::StepStarted { step } => write!(f, "{step} ..."),
+            EventKind::StepDone { step, millis } if *millis < 1000 => write!(f, "{:<16}{millis} ms", step.as_str()),
+            EventKind::StepDone { step, millis } => write!(f, "{:<16}{:.1} s", step.as_str(), *millis as f64 / 1000.0),
+            EventKind::Note { text } => f.write_str(text),
+            EventKind::Output { lines, .. } => {
+                let lines: Vec<String> = lines.iter().map(|line| format!("| {line}")).collect();
+                f.write_str(&lines.join("\n"))
+            }
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod dispatch;
 pub mod domains;
 pub mod duplex;
 pub mod env;
+pub mod fields;
 pub mod http;
 pub mod instances;
 pub mod logs;
