@@ -51,5 +51,7 @@
 //!   `DOCKER_HOST`). Printing: it logs to `tracing`, without queries, which may hold secrets.
 
 pub mod client;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 
 pub use client::{Client, Error, Result};

@@ -1,0 +1,237 @@
+//! Images: built from a plan, pulled, listed, removed.
+
+use futures_util::{StreamExt, TryStreamExt};
+use sh0_core::model::{AppId, Artifact, ImagePlan, ImageRef, LogStream, RuntimeKind};
+use sh0_core::traits::{BuildRequest, OutputSink};
+use sh0_core::{Code, Error, Result};
+
+use super::DockerRuntime;
+use super::context::Context;
+use super::fault::{no_image, told};
+use super::labels::{APP, MANAGED, PLATFORM, filter};
+use crate::client::{self, BuildOptions, Labels, ListImages, Progress, RemoveImage};
+
+/// Where a generated Dockerfile lies in the context: beside nothing of the owner's.
+const DOCKERFILE: &str = ".sh0/Dockerfile";
+
+/// Where the static file server lies in the context; generated Dockerfiles copy this folder to `/`.
+const ROOTFS: &str = ".sh0/rootfs";
+
+/// The static file server's name in the image.
+const STATIC_SERVER: &str = "sh0-static";
+
+impl DockerRuntime {
+    pub(super) async fn build_image(&self, request: BuildRequest<'_>, sink: &dyn OutputSink) -> Result<Artifact> {
+        let (context, dockerfile, text) = self.context(&request)?;
+        if !request.env.is_empty() {
+            sink.line(
+                LogStream::Stderr,
+                "the app's variables are not given to image builds: they would stay in its layers",
+            );
+        }
+        let options = BuildOptions {
+            // The tag names the newest build for people; releases refer to the image's id.
+            tags: vec![format!("sh0/{}:{}", request.app, request.deployment)],
+            dockerfile: Some(dockerfile),
+            // The same tree and plan give the same image, so nothing of the deployment is written into it.
+            labels: Labels::from([
+                (MANAGED.to_owned(), "1".to_owned()),
+                (PLATFORM.to_owned(), request.platform.to_string()),
+                (APP.to_owned(), request.app.to_string()),
+            ]),
+            no_cache: request.no_cache,
+            ..BuildOptions::default()
+        };
+        let mut build = self.client.build_image(&options, context.stream()).await.map_err(told)?;
+        while let Some(progress) = build.next().await {
+            match progress {
+                Ok(progress) => print(&progress, sink),
+                Err(error) => return Err(failed(error, &text)),
+            }
+        }
+        let id = build.finish().await.map_err(|error| failed(error, &text))?;
+        self.artifact(id.as_str(), None).await
+    }
+
+    /// The context, the path of its Dockerfile, and the Dockerfile's text.
+    fn context(&self, request: &BuildRequest<'_>) -> Result<(Context, String, String)> {
+        let tree = request.tree.clone();
+        match &request.plan.image {
+            ImagePlan::Generated { dockerfile, dockerignore } => {
+                let files = match dockerfile.contains(ROOTFS) {
+                    true => self.static_server()?,
+                    false => Vec::new(),
+                };
+                let texts = vec![(DOCKERFILE.to_owned(), dockerfile.clone())];
+                Ok((
+                    Context { tree, ignore: dockerignore.clone(), keep: None, texts, files },
+                    DOCKERFILE.to_owned(),
+                    dockerfile.clone(),
+                ))
+            }
+            ImagePlan::Dockerfile { path } => {
+                let text = std::fs::read_to_string(tree.join(path.as_str())).map_err(|error| {
+                    Error::new(Code::BuildFailed, format!("{path} cannot be read: {error}")).with_source(error)
+                })?;
+                // `<Dockerfile>.dockerignore` beats `.dockerignore`, as with docker build.
+                let own = tree.join(format!("{path}.dockerignore"));
+                let ignore =
+                    std::fs::read_to_string(own).or_else(|_| std::fs::read_to_string(tree.join(".dockerignore")));
+                let keep = Some(path.as_str().into());
+                let files = match text.contains(ROOTFS) {
+                    true => self.static_server()?,
+                    false => Vec::new(),
+                };
+                Ok((
+                    Context { tree, ignore: ignore.unwrap_or_default(), keep, texts: Vec::new(), files },
+                    path.to_string(),
+                    text,
+                ))
+            }
+            ImagePlan::None | ImagePlan::Pull => Err(Error::new(
+                Code::BuildFailed,
+                "this tree cannot be made into an image: add a Dockerfile, or run it without Docker (`--runtime process`)",
+            )),
+        }
+    }
+
+    /// The server and its libraries: the libraries keep their paths, which are written into the program.
+    fn static_server(&self) -> Result<Vec<(String, std::path::PathBuf)>> {
+        let [program, libraries @ ..] = self.options.static_server.as_slice() else {
+            let text =
+                "static apps need the static file server in their image, and this platform was opened without one";
+            return Err(Error::new(Code::Unsupported, text));
+        };
+        let mut files = vec![(format!("{ROOTFS}/{STATIC_SERVER}"), program.clone())];
+        files.extend(libraries.iter().map(|library| (format!("{ROOTFS}{}", library.display()), library.clone())));
+        Ok(files)
+    }
+
+    /// A pull asks the registry for the newest; an image that is here already serves when the registry cannot be reached.
+    pub(super) async fn pull_image(&self, image: &ImageRef, sink: &dyn OutputSink) -> Result<Artifact> {
+        let pulled = async {
+            let mut pull = self.client.pull_image(image.as_str(), None).await?;
+            while let Some(progress) = pull.try_next().await? {
+                // A line a change of state, not one a percent.
+                if progress.detail.is_none_or(|detail| detail.total.is_none()) {
+                    print(&progress, sink);
+                }
+            }
+            pull.finish().await
+        };
+        if let Err(error) = pulled.await {
+            if self.client.inspect_image(image.as_str()).await.is_err() {
+                return Err(no_image(image.as_str(), error));
+            }
+            sink.line(
+                LogStream::Stderr,
+                &format!("{image} could not be pulled; the one that is here already is used ({error})"),
+            );
+        }
+        self.artifact(image.as_str(), Some(image.clone())).await
+    }
+
+    async fn artifact(&self, name: &str, image: Option<ImageRef>) -> Result<Artifact> {
+        let found = self.client.inspect_image(name).await.map_err(told)?;
+        let port = found.config.exposed_ports().map(|port| port.number).min();
+        Ok(Artifact { runtime: RuntimeKind::Docker, id: found.id, image, port })
+    }
+
+    pub(super) async fn images_of(&self, app: AppId) -> Result<Vec<Artifact>> {
+        let filters = filter(Some(app));
+        let images = self.client.list_images(&ListImages { all: false, filters }).await.map_err(told)?;
+        Ok(images
+            .into_iter()
+            .map(|image| Artifact { runtime: RuntimeKind::Docker, id: image.id, image: None, port: None })
+            .collect())
+    }
+
+    /// Only what was built for an app: a pulled image may serve others.
+    pub(super) async fn remove_image(&self, artifact: &Artifact) -> Result<()> {
+        if artifact.image.is_some() {
+            return Ok(());
+        }
+        match self.client.remove_image(&artifact.id, RemoveImage { force: true, keep_parents: false }).await {
+            Err(error) if !error.is_not_found() => Err(told(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a build or a pull says, a line at a time.
+fn print(progress: &Progress, sink: &dyn OutputSink) {
+    let status = progress.status.as_deref().map(|status| match &progress.id {
+        Some(id) => format!("{id}: {status}"),
+        None => status.to_owned(),
+    });
+    for text in progress.stream.iter().chain(status.iter()) {
+        text.lines()
+            .map(str::trim_end)
+            .filter(|line| !line.is_empty())
+            .for_each(|line| sink.line(LogStream::Stdout, line));
+    }
+}
+
+/// A failed build; when it failed for a base image, the error names the image and the ways out.
+fn failed(error: client::Error, dockerfile: &str) -> Error {
+    let text = error.to_string();
+    let about_image =
+        ["pull", "manifest", "registry", "dial tcp", "no such host"].iter().any(|word| text.contains(word));
+    let is_step = matches!(&error, client::Error::Stream { code: Some(code), .. } if *code != 0);
+    match base_images(dockerfile).into_iter().find(|image| text.contains(image.as_str())) {
+        Some(image) if about_image && !is_step => no_image(&image, error),
+        None if about_image && !is_step => match base_images(dockerfile).into_iter().next() {
+            Some(image) => no_image(&image, error),
+            None => told(error),
+        },
+        _ => match error {
+            client::Error::Stream { message, .. } => {
+                Error::new(Code::BuildFailed, format!("the image could not be built: {message}"))
+            }
+            error => told(error),
+        },
+    }
+}
+
+/// The images that a Dockerfile builds upon, its own stages left out.
+fn base_images(dockerfile: &str) -> Vec<String> {
+    let (mut images, mut stages) = (Vec::new(), vec!["scratch".to_owned()]);
+    for line in dockerfile.lines() {
+        let mut words = line.split_whitespace().filter(|word| !word.starts_with("--"));
+        if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("from")) {
+            continue;
+        }
+        let Some(image) = words.next() else { continue };
+        if !stages.iter().any(|stage| stage == image) {
+            images.push(image.to_owned());
+        }
+        if let (Some(_), Some(stage)) = (words.next(), words.next()) {
+            stages.push(stage.to_owned());
+        }
+    }
+    images
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_images_without_stages() {
+        let text = "FROM node:20 AS build\nRUN x\nfrom --platform=linux/amd64 debian:bookworm as run\nFROM build\nFROM scratch\n";
+        assert_eq!(base_images(text), ["node:20", "debian:bookworm"]);
+    }
+
+    #[test]
+    fn a_missing_base_image_is_named_with_the_ways_out() {
+        let message =
+            "Get \"https://registry.example/v2/\": dial tcp: lookup registry.example: no such host".to_owned();
+        let error = failed(client::Error::Stream { operation: "build", message, code: None }, "FROM node:20\n");
+        for word in ["node:20", "--mirror", "--runtime process"] {
+            assert!(error.detail().contains(word), "{word}: {}", error.detail());
+        }
+        let message = "The command '/bin/sh -c npm ci' returned a non-zero code: 1 (registry)".to_owned();
+        let error = failed(client::Error::Stream { operation: "build", message, code: Some(1) }, "FROM node:20\n");
+        assert!(!error.detail().contains("--mirror"), "{}", error.detail());
+    }
+}
