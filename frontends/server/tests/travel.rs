@@ -43,7 +43,8 @@ async fn a_stream_ends_and_fails_as_its_source_does() {
     let bench = Bench::new(Fake::default()).await;
     let door = bench.over_unix().await.dispatch();
     let follow = find("logs.follow").unwrap();
-    let items: Vec<_> = door.stream(follow, json!({ "app": "web", "after": 3 })).await.unwrap().try_collect().await.unwrap();
+    let items: Vec<_> =
+        door.stream(follow, json!({ "app": "web", "after": 3 })).await.unwrap().try_collect().await.unwrap();
     assert_eq!(cursors(&items), (4..=ITEMS).collect::<Vec<_>>());
     assert_eq!(items[0]["text"], "line\n4");
 
