@@ -14,8 +14,19 @@ use crate::{detect, images};
 pub(crate) const FILE: &str = "sh0.toml";
 
 const KEYS: &[&str] = &[
-    "build", "dockerfile", "env", "framework", "install", "language", "port", "processes", "release_command", "spa_fallback",
-    "start_command", "static_dir", "version",
+    "build",
+    "dockerfile",
+    "env",
+    "framework",
+    "install",
+    "language",
+    "port",
+    "processes",
+    "release_command",
+    "spa_fallback",
+    "start_command",
+    "static_dir",
+    "version",
 ];
 
 /// What the file says, parsed into values that are valid.
@@ -42,7 +53,10 @@ impl Config {
     pub(crate) fn read(files: Files<'_>) -> Result<Config> {
         let toml = match Toml::read(files, FILE) {
             None => return Ok(Config::default()),
-            Some(Err(error)) => return Err(Error::invalid(FILE, error, "mend the line, or remove the file")),
+            Some(Err(error)) => {
+                let (place, reason) = error.split_once(" is ").unwrap_or((FILE, &error));
+                return Err(Error::invalid(place, format!("is {reason}"), "mend the line, or remove the file"));
+            }
             Some(Ok(toml)) => toml,
         };
         if let Some(key) = toml.table.keys().find(|key| !KEYS.contains(&key.as_str())) {
@@ -65,7 +79,8 @@ impl Config {
             env: read.table("env")?,
             places: BTreeMap::new(),
         };
-        config.places = KEYS.iter().filter(|key| toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();
+        config.places =
+            KEYS.iter().filter(|key| toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();
         Ok(config)
     }
 
@@ -107,7 +122,11 @@ fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
     let Some(base) = all.into_iter().find(|base| base.stack == draft.plan.language) else { return Ok(()) };
     let Some(line) = base.choose(version) else {
         let hint = format!("there are {}", base.versions.join(", "));
-        return Err(Error::invalid(format!("{FILE}: version"), format!("there is no base image for {} {version}", base.stack), hint));
+        return Err(Error::invalid(
+            format!("{FILE}: version"),
+            format!("there is no base image for {} {version}", base.stack),
+            hint,
+        ));
     };
     for (stage, used) in [&mut draft.recipe.build, &mut draft.recipe.run].into_iter().flatten() {
         if stage.stack == base.stack {
@@ -132,7 +151,13 @@ fn unknown(toml: &Toml, key: &str) -> Error {
 fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
     let word: String = word.chars().take(40).collect::<String>().to_ascii_lowercase().replace('-', "_");
     // Words of other platforms.
-    let others = [("start", "start_command"), ("command", "start_command"), ("cmd", "start_command"), ("release", "release_command"), ("root", "static_dir")];
+    let others = [
+        ("start", "start_command"),
+        ("command", "start_command"),
+        ("cmd", "start_command"),
+        ("release", "release_command"),
+        ("root", "static_dir"),
+    ];
     if let Some((_, key)) = others.iter().find(|(other, _)| *other == word) {
         return Some(key);
     }
@@ -183,7 +208,11 @@ impl Reader<'_> {
         match dir {
             "" | "." => Ok(Some(".".into())),
             dir if detect::is_dir_name(dir) => Ok(Some(dir.to_owned())),
-            _ => Err(self.wrong(&[key], "is not a folder of the tree", "give a path such as `dist`: letters, digits, . _ - + @ and /")),
+            _ => Err(self.wrong(
+                &[key],
+                "is not a folder of the tree",
+                "give a path such as `dist`: letters, digits, . _ - + @ and /",
+            )),
         }
     }
 
@@ -212,7 +241,9 @@ impl Reader<'_> {
             None => Ok(None),
             Some(toml::Value::String(text)) if !text.trim().is_empty() => Ok(Some(vec![text.trim().to_owned()])),
             Some(toml::Value::Array(list)) => {
-                let commands = list.iter().map(|item| item.as_str().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()));
+                let commands = list
+                    .iter()
+                    .map(|item| item.as_str().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()));
                 Ok(Some(commands.collect::<Option<_>>().ok_or_else(wrong)?))
             }
             Some(_) => Err(wrong()),
@@ -243,7 +274,13 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_pen_is_guessed() {
-        for (word, near) in [("start", Some("start_command")), ("startcommand", Some("start_command")), ("prot", Some("port")), ("instal", Some("install")), ("zebra", None)] {
+        for (word, near) in [
+            ("start", Some("start_command")),
+            ("startcommand", Some("start_command")),
+            ("prot", Some("port")),
+            ("instal", Some("install")),
+            ("zebra", None),
+        ] {
             assert_eq!(nearest(word, super::KEYS), near, "{word}");
         }
     }

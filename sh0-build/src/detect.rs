@@ -25,7 +25,11 @@ pub fn plan_tree(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> 
     draft.list_web();
     let own_image = use_dockerfile(files, config.dockerfile.as_ref(), &mut draft);
     if let (Some(path), false) = (&config.dockerfile, own_image) {
-        return Err(Error::invalid("sh0.toml: dockerfile", format!("there is no Dockerfile at `{path}`"), "name a file of the tree"));
+        return Err(Error::invalid(
+            "sh0.toml: dockerfile",
+            format!("there is no Dockerfile at `{path}`"),
+            "name a file of the tree",
+        ));
     }
     if own_image {
         // The image has a command of its own; the language's is for runtimes without images.
@@ -43,7 +47,8 @@ pub fn plan_tree(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> 
 
 /// The provider's plan; a tree without a language may still say how it starts.
 fn recognise(files: Files<'_>, config: &Config, has_procfile: bool, settings: &AppSettings) -> Result<Draft> {
-    let has_dockerfile = config.dockerfile.is_some() || files.first(&["Dockerfile", "Containerfile", "dockerfile"]).is_some();
+    let has_dockerfile =
+        config.dockerfile.is_some() || files.first(&["Dockerfile", "Containerfile", "dockerfile"]).is_some();
     let provider = match config.language.as_deref() {
         None => PROVIDERS.iter().copied().find(|provider| provider.recognises(files)),
         Some("shell") => None,
@@ -69,7 +74,10 @@ fn recognise(files: Files<'_>, config: &Config, has_procfile: bool, settings: &A
         draft.because(format!("static_dir = {dir}"), "sh0.toml names the folder");
         return Ok(draft);
     }
-    let told = has_procfile || config.start_command.is_some() || !config.processes.is_empty() || settings.start_command.is_some();
+    let told = has_procfile
+        || config.start_command.is_some()
+        || !config.processes.is_empty()
+        || settings.start_command.is_some();
     if told { Ok(shell_plan()) } else { Err(unrecognised(files)) }
 }
 
@@ -77,7 +85,11 @@ fn named(language: &str) -> Result<&'static dyn Provider> {
     PROVIDERS.iter().copied().find(|provider| provider.language() == language).ok_or_else(|| {
         let mut known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.language()).collect();
         known.extend(["shell", "docker (with a Dockerfile)"]);
-        Error::invalid("sh0.toml: language", format!("there is no provider for `{language}`"), format!("there are {}", known.join(", ")))
+        Error::invalid(
+            "sh0.toml: language",
+            format!("there is no provider for `{language}`"),
+            format!("there are {}", known.join(", ")),
+        )
     })
 }
 
@@ -124,6 +136,9 @@ fn startable(draft: &Draft, own_image: bool) -> Result<()> {
 
 /// Port and image.
 fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draft) -> Result<()> {
+    if !own_image {
+        draft.apply_fixed_port();
+    }
     let listens = draft.plan.static_dir.is_some() || draft.plan.start_command.is_some();
     if !listens && !own_image {
         draft.plan.port = None;
@@ -138,7 +153,9 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
         return Ok(());
     }
     if draft.plan.static_dir.is_some() && draft.plan.release_command.is_some() {
-        draft.warn("a folder of files is served without a shell: the release command runs only where there are processes");
+        draft.warn(
+            "a folder of files is served without a shell: the release command runs only where there are processes",
+        );
     }
     let (dockerfile, dockerignore) = render::render(files, draft, options);
     draft.plan.image = ImagePlan::Generated { dockerfile, dockerignore };

@@ -36,11 +36,38 @@ pub(crate) struct Recipe {
     pub(crate) caches: Vec<(&'static str, &'static str)>,
     /// Variables of the build stage alone.
     pub(crate) build_env: Vec<(&'static str, &'static str)>,
+    /// Runs in the stage that ships, before the app is copied.
+    pub(crate) before_ship: Vec<String>,
+    /// The port that the detected start command listens on, whatever `PORT` says.
+    pub(crate) fixed_port: Option<FixedPort>,
     /// Lines of the `.dockerignore` beyond the common ones.
     pub(crate) ignore: Vec<String>,
 }
 
+/// A port that is written into a script.
+pub(crate) struct FixedPort {
+    pub(crate) port: u16,
+    pub(crate) at: At,
+    /// What to use in place of the number.
+    pub(crate) instead: &'static str,
+    /// The command that starts this script.
+    pub(crate) command: String,
+}
+
 impl Draft {
+    /// The port of the script that is started, if it is still the one that was looked at.
+    pub(crate) fn apply_fixed_port(&mut self) {
+        let Some(fixed) = self.recipe.fixed_port.take() else { return };
+        if self.plan.start_command.as_ref() != Some(&fixed.command) || self.plan.port.is_some() {
+            return;
+        }
+        let FixedPort { port, at, instead, .. } = fixed;
+        let place = at.line.map(|line| format!("{}:{line}", at.file)).unwrap_or_else(|| at.file.clone());
+        self.warn(format!("{place} listens on a fixed port; use {instead}, so that two releases can run side by side"));
+        self.because_of(format!("port = {port}"), "the script listens on this port, whatever PORT says", at);
+        self.plan.port = Some(port);
+    }
+
     /// Notes why something was decided, where no file says so.
     pub(crate) fn because(&mut self, what: impl Into<String>, why: impl Into<String>) {
         self.plan.reasons.push(Reason { what: what.into(), why: why.into(), file: None, line: None });
@@ -92,7 +119,11 @@ impl Draft {
         for pin in pins {
             match base.choose(&pin.wanted) {
                 Some(line) => {
-                    self.because_of(format!("version = {line}"), format!("{} asks for `{}`", pin.by, pin.wanted), pin.at);
+                    self.because_of(
+                        format!("version = {line}"),
+                        format!("{} asks for `{}`", pin.by, pin.wanted),
+                        pin.at,
+                    );
                     self.plan.version = Some(line.to_owned());
                     return line.to_owned();
                 }

@@ -126,7 +126,8 @@ impl Base {
 }
 
 /// Names of Node's long-term lines (nodejs/Release, README.md).
-const CODE_NAMES: &[(&str, &str)] = &[("gallium", "16"), ("hydrogen", "18"), ("iron", "20"), ("jod", "22"), ("krypton", "24")];
+const CODE_NAMES: &[(&str, &str)] =
+    &[("gallium", "16"), ("hydrogen", "18"), ("iron", "20"), ("jod", "22"), ("krypton", "24")];
 
 /// `>= 18 <21` and `>=3.9,<4`: operators joined to their numbers.
 fn comparators(text: &str) -> impl Iterator<Item = String> {
@@ -185,7 +186,10 @@ impl Bound {
 /// The images that a plan would use by default, by stack, for documentation.
 pub fn default_images() -> BTreeMap<&'static str, String> {
     let options = Options::default();
-    [NODE, PYTHON, GO, RUST, BUN, DEBIAN].iter().map(|base| (base.stack, base.run_image(base.default, &options))).collect()
+    [NODE, PYTHON, GO, RUST, BUN, DEBIAN]
+        .iter()
+        .map(|base| (base.stack, base.run_image(base.default, &options)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -17,19 +17,51 @@ use crate::{APP_UID, DEFAULT_PORT, Options};
 
 /// What never enters a build: history, what is installed or built anew, secrets, keys.
 const IGNORED: &[&str] = &[
-    ".git", ".hg", ".svn", "**/.DS_Store", "**/.env", "**/.env.*", "**/node_modules", "**/.ssh", "**/.aws", "**/id_rsa", "**/id_dsa",
-    "**/id_ecdsa", "**/id_ed25519", "**/*.key", "**/*-key.pem", "**/*.p12", "**/*.pfx", "**/.netrc",
+    ".git",
+    ".hg",
+    ".svn",
+    "**/.DS_Store",
+    "**/.env",
+    "**/.env.*",
+    "**/node_modules",
+    "**/.ssh",
+    "**/.aws",
+    "**/id_rsa",
+    "**/id_dsa",
+    "**/id_ecdsa",
+    "**/id_ed25519",
+    "**/*.key",
+    "**/*-key.pem",
+    "**/*.p12",
+    "**/*.pfx",
+    "**/.netrc",
 ];
 
 /// What lies in many folders and no program reads when it runs.
-const PAPERS: &[&str] = &["license", "licence", "readme", "changelog", "contributing", "makefile", "justfile", "dockerfile", "procfile", "docker-compose", "compose.y"];
+const PAPERS: &[&str] = &[
+    "license",
+    "licence",
+    "readme",
+    "changelog",
+    "contributing",
+    "makefile",
+    "justfile",
+    "dockerfile",
+    "procfile",
+    "docker-compose",
+    "compose.y",
+];
 
 /// Dockerfile and `.dockerignore`.
 pub(crate) fn render(files: Files<'_>, draft: &mut Draft, options: &Options) -> (String, String) {
     settle(draft);
     let mut file = Dockerfile { text: String::new(), draft, options };
     file.head();
-    if file.draft.plan.static_dir.is_some() { file.static_files() } else { file.program() }
+    if file.draft.plan.static_dir.is_some() {
+        file.static_files()
+    } else {
+        file.program()
+    }
     (file.text, dockerignore(files, draft))
 }
 
@@ -103,6 +135,7 @@ impl Dockerfile<'_> {
         }
         self.line(format!("FROM {image}"));
         self.packages();
+        recipe.before_ship.iter().for_each(|command| self.run(command));
         self.ship(builds);
         // After the copy: a folder that COPY makes belongs to the app, one that WORKDIR makes to root.
         self.line("WORKDIR /app");
@@ -153,7 +186,10 @@ impl Dockerfile<'_> {
     /// something else into it.
     fn run(&mut self, command: &str) {
         let mounts = if self.options.buildkit { self.mounts() } else { String::new() };
-        let plain = !command.contains(['\n', '\r']) && !command.contains("<<") && !command.starts_with(['-', '[', '#']) && !command.ends_with('\\');
+        let plain = !command.contains(['\n', '\r'])
+            && !command.contains("<<")
+            && !command.starts_with(['-', '[', '#'])
+            && !command.ends_with('\\');
         match plain {
             true => self.line(format!("RUN {mounts}{command}")),
             false => self.line(format!("RUN {mounts}{}", json(&["/bin/sh", "-c", command]))),
@@ -267,15 +303,26 @@ fn dockerignore(files: Files<'_>, draft: &Draft) -> String {
     let mut lines: Vec<String> = vec!["# Written by sh0.".into()];
     lines.extend(recipe.ignore.iter().cloned());
     if let Some(own) = files.text(".dockerignore") {
-        lines.extend(own.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).take(1_000).map(str::to_owned));
+        lines.extend(
+            own.lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .take(1_000)
+                .map(str::to_owned),
+        );
         lines.extend(recipe.manifests.iter().map(|name| format!("!{name}")));
         if draft.plan.static_dir.is_some() {
             lines.push("!.sh0/rootfs".into());
         }
     }
+    if draft.plan.static_dir.is_some() && recipe.build.is_none() {
+        lines.extend(["sh0.toml", "Staticfile", "Procfile"].map(str::to_owned));
+    }
     // Pages may bring the packages that they load; nothing installs them anew.
     let keeps_packages = recipe.build.is_none() && draft.plan.language == "static";
-    lines.extend(IGNORED.iter().filter(|line| !(keeps_packages && **line == "**/node_modules")).map(|line| (*line).to_owned()));
+    lines.extend(
+        IGNORED.iter().filter(|line| !(keeps_packages && **line == "**/node_modules")).map(|line| (*line).to_owned()),
+    );
     lines.push(String::new());
     lines.join("\n")
 }
@@ -289,14 +336,20 @@ pub(crate) fn run_time_entries(files: Files<'_>, binary: &str, is_source: impl F
     };
     let ignored = |name: &str| {
         let key = [".key", "-key.pem", ".p12", ".pfx"].iter().any(|end| name.ends_with(end));
-        key || matches!(name, "node_modules" | "target" | "sh0.toml" | "id_rsa" | "id_dsa" | "id_ecdsa" | "id_ed25519" | "docs")
+        key || matches!(
+            name,
+            "node_modules" | "target" | "sh0.toml" | "id_rsa" | "id_dsa" | "id_ecdsa" | "id_ed25519" | "docs"
+        )
     };
     // The owner's own ignore file may take anything away; a COPY of what is not there fails.
     if files.is_file(".dockerignore") {
         return Vec::new();
     }
-    let names: Vec<String> =
-        files.names("").into_iter().filter(|name| !name.starts_with('.') && !is_source(name) && !paper(name) && !ignored(name)).collect();
+    let names: Vec<String> = files
+        .names("")
+        .into_iter()
+        .filter(|name| !name.starts_with('.') && !is_source(name) && !paper(name) && !ignored(name))
+        .collect();
     let first = binary.split('/').next().unwrap_or(binary);
     if names.len() > 100 || !names.iter().all(|name| is_dir_name(name) && files.0.kind(name).is_some()) {
         return Vec::new();

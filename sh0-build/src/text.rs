@@ -105,7 +105,8 @@ fn json_lines(text: &str) -> BTreeMap<Vec<String>, u32> {
                     if let Some((_, key)) = stack.last_mut() {
                         raw.clone_into(key);
                     }
-                    let path: Vec<String> = stack.iter().filter(|(object, _)| *object).map(|(_, key)| key.clone()).collect();
+                    let path: Vec<String> =
+                        stack.iter().filter(|(object, _)| *object).map(|(_, key)| key.clone()).collect();
                     if path.len() == depth {
                         found.entry(path).or_insert(line);
                     }

@@ -122,7 +122,8 @@ impl Tree for MemoryTree {
             return Some(Kind::File);
         }
         let below = format!("{path}/");
-        let folder = path.is_empty() || self.files.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below));
+        let folder =
+            path.is_empty() || self.files.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below));
         folder.then_some(Kind::Folder)
     }
 

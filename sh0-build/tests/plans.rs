@@ -111,7 +111,9 @@ fn dockerfiles_keep_to_the_plain_grammar() {
         let ImagePlan::Generated { dockerfile: mounted, .. } = plan.image else { unreachable!() };
         let bare: Vec<String> = mounted
             .lines()
-            .map(|line| line.split(' ').filter(|word| !word.starts_with("--mount=type=cache")).collect::<Vec<_>>().join(" "))
+            .map(|line| {
+                line.split(' ').filter(|word| !word.starts_with("--mount=type=cache")).collect::<Vec<_>>().join(" ")
+            })
             .collect();
         assert_eq!(bare.join("\n") + "\n", dockerfile, "{name}: cache mounts change nothing else");
     }

@@ -32,7 +32,9 @@ pub(crate) fn use_dockerfile(files: Files<'_>, named: Option<&RelPath>, draft: &
         draft.plan.port = Some(port);
     }
     for (line, what) in facts.buildkit {
-        draft.warn(format!("{path}:{line} uses {what}, which only BuildKit understands; the build uses the classic builder"));
+        draft.warn(format!(
+            "{path}:{line} uses {what}, which only BuildKit understands; the build uses the classic builder"
+        ));
     }
     true
 }
@@ -70,7 +72,9 @@ impl Facts {
                     }
                 }
                 "RUN" if rest.starts_with("--mount") => facts.buildkit.push((number, "RUN --mount")),
-                "RUN" | "COPY" if rest.contains("<<") && rest.ends_with("EOF") => facts.buildkit.push((number, "a heredoc")),
+                "RUN" | "COPY" if rest.contains("<<") && rest.ends_with("EOF") => {
+                    facts.buildkit.push((number, "a heredoc"))
+                }
                 "COPY" | "ADD" if rest.contains("--link ") => facts.buildkit.push((number, "COPY --link")),
                 _ => {}
             }
@@ -131,7 +135,8 @@ mod tests {
 
     #[test]
     fn the_last_stage_counts() {
-        let text = "ARG PORT=3000\nFROM a AS build\nEXPOSE 1\nFROM b\n# EXPOSE 2\nEXPOSE \\\n  ${PORT}/tcp 9\nEXPOSE 10\n";
+        let text =
+            "ARG PORT=3000\nFROM a AS build\nEXPOSE 1\nFROM b\n# EXPOSE 2\nEXPOSE \\\n  ${PORT}/tcp 9\nEXPOSE 10\n";
         assert_eq!(Facts::read(text).expose, Some((6, 3000)));
         assert_eq!(Facts::read("FROM a\nEXPOSE 53/udp\nEXPOSE 80").expose, Some((3, 80)));
         assert_eq!(Facts::read("FROM a\nEXPOSE $NOPE").expose, None);

@@ -38,7 +38,13 @@ impl Provider for Go {
         draft.recipe.build = Some((&images::GO, version));
         draft.recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
         draft.recipe.build_env.push(("CGO_ENABLED", "0"));
-        let source = |name: &str| name.ends_with(".go") || matches!(name, "go.mod" | "go.sum" | "go.work" | "cmd" | "internal" | "pkg" | "vendor" | "test" | "tests");
+        let source = |name: &str| {
+            name.ends_with(".go")
+                || matches!(
+                    name,
+                    "go.mod" | "go.sum" | "go.work" | "cmd" | "internal" | "pkg" | "vendor" | "test" | "tests"
+                )
+        };
         draft.recipe.ship = run_time_entries(files, "out", source);
         Ok(draft)
     }
@@ -61,7 +67,11 @@ fn dependencies(files: Files<'_>, module: &str, draft: &mut Draft) {
         return;
     }
     draft.plan.package_manager = Some("gomod".into());
-    draft.recipe.manifests = ["go.mod", "go.sum", "go.work", "go.work.sum"].into_iter().filter(|file| files.is_file(file)).map(str::to_owned).collect();
+    draft.recipe.manifests = ["go.mod", "go.sum", "go.work", "go.work.sum"]
+        .into_iter()
+        .filter(|file| files.is_file(file))
+        .map(str::to_owned)
+        .collect();
     draft.recipe.caches.extend([("go-mod", "/go/pkg/mod"), ("go-build", "/root/.cache/go-build")]);
     if files.is_folder("vendor") {
         draft.because_of("install = nothing", "the dependencies are in the tree", At::file("vendor"));
@@ -69,7 +79,8 @@ fn dependencies(files: Files<'_>, module: &str, draft: &mut Draft) {
         draft.because_of("install = go mod download", "go.sum lists dependencies", At::file("go.sum"));
         draft.plan.install.push("go mod download".into());
         // Modules of a workspace, and replaced ones, lie in the tree.
-        draft.recipe.install_needs_source = files.is_file("go.work") || module.lines().any(|line| line.contains("=> ."));
+        draft.recipe.install_needs_source =
+            files.is_file("go.work") || module.lines().any(|line| line.contains("=> ."));
     }
 }
 
@@ -90,19 +101,37 @@ fn main_package(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
         let names = files.names(folder).into_iter().filter(|name| name.ends_with(".go") && !name.ends_with("_test.go"));
         names.map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") }).collect::<Vec<_>>()
     };
-    let is_main = |folder: &str| go_files(folder).iter().any(|file| files.text(file).is_some_and(|text| find_line(&text, |line| line.trim() == "package main").is_some()));
+    let is_main = |folder: &str| {
+        go_files(folder).iter().any(|file| {
+            files.text(file).is_some_and(|text| find_line(&text, |line| line.trim() == "package main").is_some())
+        })
+    };
     if is_main("") {
         return ".".into();
     }
-    let programs: Vec<String> = files.names("cmd").into_iter().filter(|name| crate::detect::is_dir_name(name) && is_main(&format!("cmd/{name}"))).collect();
-    let last = find_line(module, |line| line.starts_with("module ")).and_then(|(_, line)| line.rsplit('/').next()).unwrap_or_default().trim();
+    let programs: Vec<String> = files
+        .names("cmd")
+        .into_iter()
+        .filter(|name| crate::detect::is_dir_name(name) && is_main(&format!("cmd/{name}")))
+        .collect();
+    let last = find_line(module, |line| line.starts_with("module "))
+        .and_then(|(_, line)| line.rsplit('/').next())
+        .unwrap_or_default()
+        .trim();
     let preferred = [last, "server", "web", "api", "app"];
     let chosen = preferred.iter().find_map(|wanted| programs.iter().find(|name| name == wanted)).or(programs.first());
     match chosen {
         Some(name) => {
-            draft.because_of(format!("package = ./cmd/{name}"), "the program among the packages below cmd", At::file(format!("cmd/{name}")));
+            draft.because_of(
+                format!("package = ./cmd/{name}"),
+                "the program among the packages below cmd",
+                At::file(format!("cmd/{name}")),
+            );
             if programs.len() > 1 {
-                draft.warn(format!("cmd has several programs ({}); `{name}` is taken: set build in sh0.toml for another", programs.join(", ")));
+                draft.warn(format!(
+                    "cmd has several programs ({}); `{name}` is taken: set build in sh0.toml for another",
+                    programs.join(", ")
+                ));
             }
             format!("./cmd/{name}")
         }

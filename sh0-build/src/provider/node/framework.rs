@@ -99,7 +99,8 @@ fn starts_server(tree: &Tree<'_>, framework: &Framework) -> bool {
     let first = words.next().unwrap_or_default();
     let dev = framework.dev.contains(&first) || FILE_SERVERS.contains(&first);
     // `npm run dev`, `yarn build && serve`.
-    let again = matches!(first, "npm" | "yarn" | "pnpm" | "bun") && ["dev", "build", "preview", "start:dev"].iter().any(|w| script.contains(w));
+    let again = matches!(first, "npm" | "yarn" | "pnpm" | "bun")
+        && ["dev", "build", "preview", "start:dev"].iter().any(|w| script.contains(w));
     !dev && !again
 }
 
@@ -117,7 +118,11 @@ fn next(tree: &Tree<'_>) -> Output {
 fn nuxt(tree: &Tree<'_>, at: At) -> Output {
     for script in ["build", "generate"] {
         if tree.script(script).is_some_and(|text| text.contains("nuxt generate")) {
-            return Output::Files { dir: ".output/public".into(), spa: false, at: tree.manifest.at(&["scripts", script]) };
+            return Output::Files {
+                dir: ".output/public".into(),
+                spa: false,
+                at: tree.manifest.at(&["scripts", script]),
+            };
         }
     }
     if tree.script("start").is_some_and(|start| !start.starts_with("nuxt")) {

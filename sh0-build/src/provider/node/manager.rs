@@ -56,7 +56,8 @@ impl Manager {
         let (file, manager) = LOCKFILES.iter().find(|(file, _)| tree.files.is_file(file))?;
         // Yarn 2 writes `__metadata` at the top of its lockfile; Yarn 1 a comment with `v1`.
         let berry = *manager == Manager::Yarn
-            && (tree.files.is_file(".yarnrc.yml") || tree.files.text(file).is_some_and(|text| text.contains("\n__metadata:")));
+            && (tree.files.is_file(".yarnrc.yml")
+                || tree.files.text(file).is_some_and(|text| text.contains("\n__metadata:")));
         let manager = if berry { Manager::Berry } else { *manager };
         Some((manager, format!("{file} is its lockfile"), At::file(*file)))
     }
@@ -105,7 +106,9 @@ impl Manager {
             (Manager::Bun, false, false) => "bun install --production",
         };
         match lockfile {
-            Some(file) => draft.because_of(format!("install = {command}"), "installs exactly what is locked", At::file(file)),
+            Some(file) => {
+                draft.because_of(format!("install = {command}"), "installs exactly what is locked", At::file(file))
+            }
             None => {
                 draft.because(format!("install = {command}"), "there is no lockfile");
                 draft.warn(format!("there is no lockfile: two builds may install different versions; commit the one that `{} install` writes", self.name()));
@@ -122,13 +125,16 @@ impl Manager {
         recipe.manifests = ["package.json"].into_iter().chain(lockfile).chain(present).map(str::to_owned).collect();
         // What an install runs or links lies anywhere in the tree.
         let local = |value: &serde_json::Value| {
-            value.as_str().is_some_and(|v| ["file:", "link:", "workspace:", "portal:", "patch:"].iter().any(|p| v.starts_with(p)))
+            value
+                .as_str()
+                .is_some_and(|v| ["file:", "link:", "workspace:", "portal:", "patch:"].iter().any(|p| v.starts_with(p)))
         };
         let linked = ["dependencies", "devDependencies", "optionalDependencies"]
             .into_iter()
             .filter_map(|section| tree.manifest.get(&[section])?.as_object())
             .any(|all| all.values().any(local));
-        let hooks = ["preinstall", "install", "postinstall", "prepare"].into_iter().any(|hook| tree.script(hook).is_some());
+        let hooks =
+            ["preinstall", "install", "postinstall", "prepare"].into_iter().any(|hook| tree.script(hook).is_some());
         let folders = ["patches", "prisma", ".yarn"].into_iter().any(|folder| tree.files.is_folder(folder));
         let workspaces = tree.manifest.get(&["workspaces"]).is_some() || tree.files.is_file("pnpm-workspace.yaml");
         recipe.install_needs_source = linked || hooks || folders || workspaces;
@@ -153,7 +159,9 @@ impl Manager {
         draft.tool("node", "Node.js (Debian: apt-get install nodejs)");
         match self {
             Manager::Npm => draft.tool("npm", "npm (Debian: apt-get install npm)"),
-            Manager::Yarn | Manager::Berry => draft.tool("yarn", "Yarn (npm install --global corepack && corepack enable)"),
+            Manager::Yarn | Manager::Berry => {
+                draft.tool("yarn", "Yarn (npm install --global corepack && corepack enable)")
+            }
             Manager::Pnpm => draft.tool("pnpm", "pnpm (npm install --global pnpm)"),
             Manager::Bun => draft.tool("bun", "Bun (npm install --global bun)"),
         }

@@ -15,7 +15,8 @@ use crate::text::{At, Json};
 use crate::tree::Files;
 
 /// Files that start a server where no script says how.
-const ENTRIES: &[&str] = &["server.js", "index.js", "app.js", "main.js", "server.mjs", "index.mjs", "src/index.js", "src/server.js"];
+const ENTRIES: &[&str] =
+    &["server.js", "index.js", "app.js", "main.js", "server.mjs", "index.mjs", "src/index.js", "src/server.js"];
 
 pub(crate) struct Node;
 
@@ -101,6 +102,10 @@ impl Tree<'_> {
         if draft.plan.static_dir.is_none() && has_dependencies && builds {
             manager.trim(self, draft, framework);
         }
+        if self.files.is_file(".npmrc") {
+            // It may hold the token of a registry.
+            draft.recipe.trim.push("rm -f .npmrc".into());
+        }
         self.telemetry(draft, framework);
     }
 
@@ -118,10 +123,16 @@ impl Tree<'_> {
             }
             Output::Unknown => {
                 let started = start::find(self, draft, manager, framework);
-                if !started && !builds && (self.files.is_file("index.html") || self.files.is_file("public/index.html")) {
+                if !started && !builds && (self.files.is_file("index.html") || self.files.is_file("public/index.html"))
+                {
                     let dir = if self.files.is_file("index.html") { "." } else { "public" };
                     let index = if dir == "." { "index.html" } else { "public/index.html" };
-                    static_files::serve(draft, dir, "no script starts a server, and this file is there to be served", At::file(index));
+                    static_files::serve(
+                        draft,
+                        dir,
+                        "no script starts a server, and this file is there to be served",
+                        At::file(index),
+                    );
                     draft.plan.env.clear();
                     draft.recipe.build = None;
                     draft.plan.install.clear();
@@ -175,8 +186,13 @@ impl Tree<'_> {
     }
 
     fn has_dependencies(&self) -> bool {
-        let any = |section: &str| self.manifest.get(&[section]).and_then(|v| v.as_object()).is_some_and(|all| !all.is_empty());
-        any("dependencies") || any("devDependencies") || any("optionalDependencies") || self.manifest.get(&["workspaces"]).is_some()
+        let any = |section: &str| {
+            self.manifest.get(&[section]).and_then(|v| v.as_object()).is_some_and(|all| !all.is_empty())
+        };
+        any("dependencies")
+            || any("devDependencies")
+            || any("optionalDependencies")
+            || self.manifest.get(&["workspaces"]).is_some()
     }
 }
 

@@ -3,7 +3,8 @@
 use super::framework::Framework;
 use super::manager::Manager;
 use super::{ENTRIES, Tree};
-use crate::draft::{Draft, quote};
+use crate::draft::{Draft, FixedPort, quote};
+use crate::images;
 use crate::text::{At, lines};
 use crate::tree::Files;
 
@@ -11,20 +12,28 @@ use crate::tree::Files;
 pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framework: Option<&Framework>) -> bool {
     // Nest's `start` compiles and watches; `start:prod` is what ships.
     for script in ["start:prod", "start"] {
-        let Some(body) = tree.script(script).filter(|_| script == "start" || framework.is_some_and(|f| f.name == "nestjs")) else {
+        let Some(body) =
+            tree.script(script).filter(|_| script == "start" || framework.is_some_and(|f| f.name == "nestjs"))
+        else {
             continue;
         };
         let at = tree.manifest.at(&["scripts", script]);
-        let hooked = tree.script(&format!("pre{script}")).is_some() || tree.script(&format!("post{script}")).is_some();
-        match direct(tree, body).filter(|_| !hooked) {
+        let before = tree.script(&format!("pre{script}"));
+        match direct(body).filter(|_| before.is_none_or(|before| direct(before).is_some())) {
             Some(command) => {
-                if let Some(entry) = command.strip_prefix("node ") {
+                let command = before.map(|before| format!("{before} && {command}")).unwrap_or(command);
+                let why = format!(
+                    "the script `{script}`, without {} in between, which would swallow SIGTERM",
+                    manager.name()
+                );
+                draft.start(command, why, Some(at));
+                if let Some(entry) = body.strip_prefix("node ") {
                     listens_on(tree.files, draft, entry.trim());
                 }
-                draft.start(command, format!("the script `{script}`, without {} in between, which would swallow SIGTERM", manager.name()), Some(at));
             }
             None => draft.start(manager.run(script), format!("package.json has the script `{script}`"), Some(at)),
         }
+        runs_with(draft);
         return true;
     }
     if framework.is_some_and(|framework| framework.name == "next") {
@@ -34,23 +43,39 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framewo
     entry(tree, draft)
 }
 
-/// The script's own command, where it is one program with arguments: what stands between it and a signal is left out.
-fn direct(tree: &Tree<'_>, body: &str) -> Option<String> {
-    let plain = !body.contains(['&', '|', ';', '<', '>', '`', '(', '\n']) && !body.contains("npm_");
-    let program = body.split_whitespace().find(|word| !word.contains('='))?;
-    // Other scripts of the manifest need their manager.
-    let needs_manager = matches!(program, "npm" | "yarn" | "pnpm" | "npx" | "bunx" | "run-s" | "run-p" | "cd");
-    let known = matches!(program, "node" | "bun" | "deno") || tree.dependency(program).is_some() || KNOWN.contains(&program);
-    (plain && !needs_manager && known).then(|| body.to_owned())
+/// The script's own command: with `node_modules/.bin` in `PATH` a shell runs it as the manager would, and nothing stands
+/// between it and a signal. `None` when it counts on its manager: for variables, or to run other scripts.
+fn direct(body: &str) -> Option<String> {
+    const MANAGERS: &[&str] = &["npm", "yarn", "pnpm", "npx", "bunx", "run-s", "run-p", "npm-run-all"];
+    let words = || body.split(|c: char| c.is_whitespace() || "&|;()".contains(c));
+    let counts_on_it = body.contains("npm_") || words().any(|word| MANAGERS.contains(&word));
+    let one_line = !body.contains(['\n', ';', '|']) && !body.replace("&&", "").contains('&');
+    (one_line && !counts_on_it).then(|| body.to_owned())
 }
 
-/// Programs whose package has another name.
-const KNOWN: &[&str] = &["next", "nuxt", "nest", "remix-serve", "react-router-serve", "fastify", "ts-node", "tsx", "strapi", "directus"];
+/// What the start command needs in the image that ships, beyond Node and npm.
+fn runs_with(draft: &mut Draft) {
+    let command = draft.plan.start_command.clone().unwrap_or_default();
+    let program = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();
+    match program {
+        // Bun's own image both builds and ships.
+        "bun" | "bunx" => {
+            draft.recipe.before_install.retain(|command| !command.contains(" bun@"));
+            let bun = (&images::BUN, images::BUN.default.to_owned());
+            draft.recipe.build = draft.recipe.build.take().map(|_| bun.clone());
+            draft.recipe.run = Some(bun);
+            draft.tool("bun", "Bun (npm install --global bun)");
+        }
+        "pnpm" => draft.recipe.before_ship.push("npm install --global pnpm@10".into()),
+        _ => {}
+    }
+}
 
 /// `main` of the manifest, or a file with a usual name.
 fn entry(tree: &Tree<'_>, draft: &mut Draft) -> bool {
     let main = tree.manifest.str(&["main"]).map(|main| main.trim_start_matches("./"));
-    let candidates = main.into_iter().flat_map(|main| [main.to_owned(), format!("{main}.js"), format!("{main}/index.js")]);
+    let candidates =
+        main.into_iter().flat_map(|main| [main.to_owned(), format!("{main}.js"), format!("{main}/index.js")]);
     if let Some(file) = candidates.into_iter().find(|file| tree.files.is_file(file)) {
         draft.start(format!("node {}", quote(&file)), "`main` of package.json", Some(tree.manifest.at(&["main"])));
         listens_on(tree.files, draft, &file);
@@ -84,9 +109,8 @@ pub(super) fn listens_on(files: Files<'_>, draft: &mut Draft, script: &str) {
         let name = argument.split([',', ')', ' ']).next().unwrap_or_default();
         number(argument).map(|port| (line, port)).or_else(|| constant(name))
     });
-    if let Some((line, port)) = fixed {
-        draft.plan.port = Some(port);
-        draft.because_of(format!("port = {port}"), "the script listens on this port, whatever PORT says", At::line(script, line));
-        draft.warn(format!("{script}:{line} listens on a fixed port; use process.env.PORT, so that two releases can run side by side"));
+    if let (Some((line, port)), Some(command)) = (fixed, draft.plan.start_command.clone()) {
+        let at = At::line(script, line);
+        draft.recipe.fixed_port = Some(FixedPort { port, at, instead: "process.env.PORT", command });
     }
 }

@@ -51,7 +51,9 @@ impl Procfile {
             let label = suggest_label(&name);
             let Ok(process) = label.parse::<ProcessName>() else { continue };
             if label != name {
-                draft.warn(format!("Procfile:{line}: the process type `{name}` is called `{label}`: names are DNS labels"));
+                draft.warn(format!(
+                    "Procfile:{line}: the process type `{name}` is called `{label}`: names are DNS labels"
+                ));
             }
             if processes.contains_key(&process) {
                 draft.warn(format!("Procfile:{line}: a second `{label}` is left out"));

@@ -33,7 +33,8 @@ impl Manager {
             ("requirements.txt", Manager::Pip),
             ("setup.py", Manager::Pip),
         ];
-        let by_file = FILES.iter().find(|(file, _)| tree.files.is_file(file)).map(|(file, manager)| (*manager, At::file(*file)));
+        let by_file =
+            FILES.iter().find(|(file, _)| tree.files.is_file(file)).map(|(file, manager)| (*manager, At::file(*file)));
         let by_project = || {
             let project = tree.project.as_ref()?;
             let poetry = ["tool", "poetry", "dependencies"];
@@ -95,18 +96,29 @@ impl Manager {
     fn manifests(self, tree: &Tree<'_>, draft: &mut Draft) {
         let names = tree.files.names("");
         let is_manifest = |name: &str| {
-            matches!(name, "pyproject.toml" | "uv.lock" | "poetry.lock" | "pdm.lock" | "Pipfile" | "Pipfile.lock" | "constraints.txt")
-                || (name.starts_with("requirements") && name.ends_with(".txt"))
+            matches!(
+                name,
+                "pyproject.toml"
+                    | "uv.lock"
+                    | "poetry.lock"
+                    | "pdm.lock"
+                    | "Pipfile"
+                    | "Pipfile.lock"
+                    | "constraints.txt"
+            ) || (name.starts_with("requirements") && name.ends_with(".txt"))
         };
-        draft.recipe.manifests = names.into_iter().filter(|name| is_manifest(name) && tree.files.is_file(name)).collect();
+        draft.recipe.manifests =
+            names.into_iter().filter(|name| is_manifest(name) && tree.files.is_file(name)).collect();
         // A requirement that is a folder of the tree, or the tree itself, needs the source.
         let local = |line: &str| {
             let line = line.trim();
-            ["-e", "--editable", ".", "/", "file:"].iter().any(|start| line.starts_with(start)) || line.contains("@ file:")
+            ["-e", "--editable", ".", "/", "file:"].iter().any(|start| line.starts_with(start))
+                || line.contains("@ file:")
         };
         let refers = lines(&tree.requirements).any(|(_, line)| local(line) || line.contains("requirements/"));
         let packaged = tree.files.is_file("setup.py")
-            || (self == Manager::Uv && tree.project.as_ref().is_some_and(|project| project.get(&["build-system"]).is_some()))
+            || (self == Manager::Uv
+                && tree.project.as_ref().is_some_and(|project| project.get(&["build-system"]).is_some()))
             || tree.project.as_ref().is_some_and(|project| project.get(&["tool", "uv", "workspace"]).is_some());
         draft.recipe.install_needs_source = refers || packaged;
         draft.recipe.caches.push(("pip", "/root/.cache"));

@@ -22,8 +22,21 @@ const MANIFESTS: &[&str] =
 
 /// Files that start an app where nothing says how.
 pub(super) const ENTRIES: &[&str] = &[
-    "main.py", "app.py", "server.py", "run.py", "wsgi.py", "asgi.py", "application.py", "api.py", "bot.py", "src/main.py", "src/app.py",
-    "app/main.py", "app/__init__.py", "api/main.py", "src/__init__.py",
+    "main.py",
+    "app.py",
+    "server.py",
+    "run.py",
+    "wsgi.py",
+    "asgi.py",
+    "application.py",
+    "api.py",
+    "bot.py",
+    "src/main.py",
+    "src/app.py",
+    "app/main.py",
+    "app/__init__.py",
+    "api/main.py",
+    "src/__init__.py",
 ];
 
 pub(crate) struct Python;
@@ -69,7 +82,6 @@ impl Tree<'_> {
         let version = draft.version(&images::PYTHON, self.pins());
 
         draft.env("PYTHONUNBUFFERED", "1");
-        draft.tool("python3", "Python 3 (Debian: apt-get install python3)");
         match Manager::find(self, draft) {
             Some(manager) => {
                 draft.tool("python3", "Python 3 with venv (Debian: apt-get install python3 python3-venv)");
@@ -78,7 +90,10 @@ impl Tree<'_> {
                 manager.install(self, draft);
                 self.system_packages(draft);
             }
-            None => draft.because("install = nothing", "no file names dependencies"),
+            None => {
+                draft.tool("python3", "Python 3 (Debian: apt-get install python3)");
+                draft.because("install = nothing", "no file names dependencies");
+            }
         }
         draft.recipe.run = Some((&images::PYTHON, version));
         draft.recipe.ignore.extend(["**/__pycache__", "**/*.pyc", ".venv", "venv"].map(str::to_owned));
@@ -97,7 +112,11 @@ impl Tree<'_> {
         if let Some(project) = &self.project {
             for path in [&["project", "requires-python"][..], &["tool", "poetry", "dependencies", "python"]] {
                 if let Some(wanted) = project.str(path) {
-                    pins.push(Pin { wanted: wanted.to_owned(), by: format!("{} of pyproject.toml", path[path.len() - 1]), at: project.at(path) });
+                    pins.push(Pin {
+                        wanted: wanted.to_owned(),
+                        by: format!("{} of pyproject.toml", path[path.len() - 1]),
+                        at: project.at(path),
+                    });
                 }
             }
         }
@@ -158,7 +177,8 @@ pub(super) fn package_name(line: &str) -> String {
 fn in_project(project: &Toml, name: &str) -> Option<At> {
     let listed = project.get(&["project", "dependencies"]).and_then(|list| list.as_array());
     if listed.is_some_and(|list| list.iter().filter_map(|item| item.as_str()).any(|item| package_name(item) == name)) {
-        let line = find_line(&project.text, |line| line.trim_start().starts_with(['"', '\'']) && package_name(line) == name);
+        let line =
+            find_line(&project.text, |line| line.trim_start().starts_with(['"', '\'']) && package_name(line) == name);
         let at = project.at(&["project", "dependencies"]);
         return Some(At::line(&project.file, line.map(|(line, _)| line).or(at.line)));
     }

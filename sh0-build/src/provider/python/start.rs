@@ -1,13 +1,20 @@
 //! How a Python app is started.
 
 use super::{ENTRIES, Tree, VENV_PYTHON};
-use crate::draft::Draft;
+use crate::draft::{Draft, FixedPort};
 use crate::text::{At, find_line, lines};
 
 pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) {
-    let framework = [("django", "django"), ("fastapi", "fastapi"), ("flask", "flask"), ("starlette", "starlette"), ("streamlit", "streamlit"), ("gradio", "gradio")]
-        .into_iter()
-        .find_map(|(name, package)| Some((name, tree.dependency(package)?)));
+    let framework = [
+        ("django", "django"),
+        ("fastapi", "fastapi"),
+        ("flask", "flask"),
+        ("starlette", "starlette"),
+        ("streamlit", "streamlit"),
+        ("gradio", "gradio"),
+    ]
+    .into_iter()
+    .find_map(|(name, package)| Some((name, tree.dependency(package)?)));
     if let Some((name, at)) = &framework {
         draft.plan.framework = Some((*name).to_owned());
         draft.because_of(format!("framework = {name}"), "it is among the dependencies", at.clone());
@@ -25,16 +32,28 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) {
 fn django(tree: &Tree<'_>, draft: &mut Draft) {
     let Some((module, at)) = django_application(tree) else {
         if tree.files.is_file("manage.py") {
-            development(draft, format!("{VENV_PYTHON} manage.py runserver --noreload 0.0.0.0:$PORT"), At::file("manage.py"));
+            development(
+                draft,
+                format!("{VENV_PYTHON} manage.py runserver --noreload 0.0.0.0:$PORT"),
+                At::file("manage.py"),
+            );
         } else {
             script(tree, draft);
         }
         return;
     };
     if tree.dependency("gunicorn").is_some() {
-        draft.start(format!("{VENV_PYTHON} -m gunicorn --bind 0.0.0.0:$PORT {module}.wsgi:application"), "gunicorn is among the dependencies; the project's package has a wsgi.py", Some(at));
+        draft.start(
+            format!("{VENV_PYTHON} -m gunicorn --bind 0.0.0.0:$PORT {module}.wsgi:application"),
+            "gunicorn is among the dependencies; the project's package has a wsgi.py",
+            Some(at),
+        );
     } else if tree.dependency("uvicorn").is_some() {
-        draft.start(format!("{VENV_PYTHON} -m uvicorn --host 0.0.0.0 --port $PORT {module}.asgi:application"), "uvicorn is among the dependencies; the project's package has an asgi.py", Some(at));
+        draft.start(
+            format!("{VENV_PYTHON} -m uvicorn --host 0.0.0.0 --port $PORT {module}.asgi:application"),
+            "uvicorn is among the dependencies; the project's package has an asgi.py",
+            Some(at),
+        );
     } else {
         development(draft, format!("{VENV_PYTHON} manage.py runserver --noreload 0.0.0.0:$PORT"), at);
     }
@@ -44,7 +63,10 @@ fn django(tree: &Tree<'_>, draft: &mut Draft) {
 fn django_application(tree: &Tree<'_>) -> Option<(String, At)> {
     let is_module = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     tree.files.names("").into_iter().filter(|name| is_module(name)).find_map(|name| {
-        let file = ["wsgi.py", "asgi.py"].map(|file| format!("{name}/{file}")).into_iter().find(|file| tree.files.is_file(file))?;
+        let file = ["wsgi.py", "asgi.py"]
+            .map(|file| format!("{name}/{file}"))
+            .into_iter()
+            .find(|file| tree.files.is_file(file))?;
         Some((name, At::file(file)))
     })
 }
@@ -52,23 +74,35 @@ fn django_application(tree: &Tree<'_>) -> Option<(String, At)> {
 /// Where WhiteNoise serves what `collectstatic` gathered, it has to be gathered.
 fn collect_static(tree: &Tree<'_>, draft: &mut Draft, module: &str) {
     let file = format!("{module}/settings.py");
-    let root = tree.files.text(&file).and_then(|text| find_line(&text, |line| line.starts_with("STATIC_ROOT")).map(|(line, _)| line));
+    let root = tree
+        .files
+        .text(&file)
+        .and_then(|text| find_line(&text, |line| line.starts_with("STATIC_ROOT")).map(|(line, _)| line));
     if let (Some(line), Some(_)) = (root, tree.dependency("whitenoise")) {
         let command = format!("{VENV_PYTHON} manage.py collectstatic --noinput");
-        draft.because_of(format!("build = {command}"), "STATIC_ROOT is set and WhiteNoise serves it", At::line(file, line));
+        draft.because_of(
+            format!("build = {command}"),
+            "STATIC_ROOT is set and WhiteNoise serves it",
+            At::line(file, line),
+        );
         draft.plan.build.push(command);
     }
 }
 
 fn development(draft: &mut Draft, command: String, at: At) {
-    draft.start(command, "the framework's development server, as no production server is among the dependencies", Some(at));
+    draft.start(
+        command,
+        "the framework's development server, as no production server is among the dependencies",
+        Some(at),
+    );
     draft.warn("the app runs on its framework's development server; add gunicorn (or uvicorn) to its dependencies");
 }
 
 /// An object made of `class`, in one of the usual files: module, name, place.
 fn application(tree: &Tree<'_>, classes: &[&str]) -> Option<(String, String, At)> {
     let packages = tree.files.names("").into_iter().filter(|name| tree.files.is_file(&format!("{name}/__init__.py")));
-    let inside = packages.flat_map(|name| [format!("{name}/main.py"), format!("{name}/app.py"), format!("{name}/__init__.py")]);
+    let inside =
+        packages.flat_map(|name| [format!("{name}/main.py"), format!("{name}/app.py"), format!("{name}/__init__.py")]);
     ENTRIES.iter().map(|&entry| entry.to_owned()).chain(inside).find_map(|file| {
         let text = tree.files.text(&file)?;
         let (line, name) = lines(&text).find_map(|(number, line)| {
@@ -105,7 +139,9 @@ fn asgi(tree: &Tree<'_>, draft: &mut Draft) {
 /// `fastapi[standard]` brings uvicorn.
 fn fastapi_standard(tree: &Tree<'_>) -> bool {
     let project = tree.project.as_ref().map(|project| project.text.as_str()).unwrap_or_default();
-    [tree.requirements.as_str(), project].iter().any(|text| text.contains("fastapi[standard]") || text.contains("fastapi[all]"))
+    [tree.requirements.as_str(), project]
+        .iter()
+        .any(|text| text.contains("fastapi[standard]") || text.contains("fastapi[all]"))
 }
 
 fn flask(tree: &Tree<'_>, draft: &mut Draft) {
@@ -131,7 +167,11 @@ fn flask_factory(tree: &Tree<'_>, draft: &mut Draft) {
     });
     let Some((module, at)) = found else { return script(tree, draft) };
     if tree.dependency("gunicorn").is_some() {
-        draft.start(format!("{VENV_PYTHON} -m gunicorn --bind 0.0.0.0:$PORT '{module}:create_app()'"), "create_app makes the application", Some(at));
+        draft.start(
+            format!("{VENV_PYTHON} -m gunicorn --bind 0.0.0.0:$PORT '{module}:create_app()'"),
+            "create_app makes the application",
+            Some(at),
+        );
     } else {
         development(draft, format!("{VENV_PYTHON} -m flask --app {module} run --host 0.0.0.0 --port $PORT"), at);
     }
@@ -140,7 +180,9 @@ fn flask_factory(tree: &Tree<'_>, draft: &mut Draft) {
 fn streamlit(tree: &Tree<'_>, draft: &mut Draft) {
     let files = ["streamlit_app.py", "app.py", "main.py", "src/app.py"];
     let Some(file) = tree.files.first(&files) else { return script(tree, draft) };
-    let command = format!("{VENV_PYTHON} -m streamlit run {file} --server.address 0.0.0.0 --server.port $PORT --server.headless true");
+    let command = format!(
+        "{VENV_PYTHON} -m streamlit run {file} --server.address 0.0.0.0 --server.port $PORT --server.headless true"
+    );
     draft.start(command, "the usual name of a Streamlit page", Some(At::file(file)));
 }
 
@@ -174,9 +216,8 @@ fn fixed_port(tree: &Tree<'_>, draft: &mut Draft, file: &str) {
         let after = squeezed.to_ascii_lowercase().split_once("port=").map(|(_, after)| after.to_owned())?;
         Some((line, number(&after)?))
     });
-    if let Some((line, port)) = named {
-        draft.plan.port = Some(port);
-        draft.because_of(format!("port = {port}"), "the script listens on this port, whatever PORT says", At::line(file, line));
-        draft.warn(format!("{file}:{line} listens on a fixed port; use os.environ[\"PORT\"], so that two releases can run side by side"));
+    if let (Some((line, port)), Some(command)) = (named, draft.plan.start_command.clone()) {
+        let at = At::line(file, line);
+        draft.recipe.fixed_port = Some(FixedPort { port, at, instead: "os.environ[\"PORT\"]", command });
     }
 }

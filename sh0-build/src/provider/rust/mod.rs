@@ -53,12 +53,24 @@ fn toolchain(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
     if let Some(file) = files.first(&["rust-toolchain.toml", "rust-toolchain"]) {
         draft.because_of("toolchain = as the file says", "rustup reads it", At::file(file));
     } else if let Some(minimum) = manifest.str(&["package", "rust-version"]) {
-        draft.because_of(format!("version >= {minimum}"), "rust-version asks for it", manifest.at(&["package", "rust-version"]));
+        draft.because_of(
+            format!("version >= {minimum}"),
+            "rust-version asks for it",
+            manifest.at(&["package", "rust-version"]),
+        );
     }
 }
 
 fn framework(manifest: &Toml, draft: &mut Draft) {
-    for (name, package) in [("rocket", "rocket"), ("axum", "axum"), ("actix-web", "actix-web"), ("warp", "warp"), ("poem", "poem"), ("salvo", "salvo"), ("tide", "tide")] {
+    for (name, package) in [
+        ("rocket", "rocket"),
+        ("axum", "axum"),
+        ("actix-web", "actix-web"),
+        ("warp", "warp"),
+        ("poem", "poem"),
+        ("salvo", "salvo"),
+        ("tide", "tide"),
+    ] {
         let path = ["dependencies", package];
         if manifest.get(&path).is_some() {
             draft.plan.framework = Some(name.to_owned());
@@ -98,7 +110,11 @@ fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
         || manifest.text.contains("path =")
         || manifest.text.contains("path=");
     let recipe = &mut draft.recipe;
-    recipe.manifests = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "rust-toolchain"].into_iter().filter(|file| files.is_file(file)).map(str::to_owned).collect();
+    recipe.manifests = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "rust-toolchain"]
+        .into_iter()
+        .filter(|file| files.is_file(file))
+        .map(str::to_owned)
+        .collect();
     // Cargo wants to see a target before it fetches.
     recipe.install_needs_source = !single || custom;
     if !recipe.install_needs_source {
@@ -112,8 +128,23 @@ fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
         recipe.packages.push("libssl3");
     }
     let source = |name: &str| {
-        matches!(name, "src" | "tests" | "benches" | "examples" | "crates" | "target" | "Cargo.toml" | "Cargo.lock" | "build.rs" | "rustfmt.toml" | "clippy.toml" | "deny.toml" | "rust-toolchain" | "rust-toolchain.toml")
-            || files.is_file(&format!("{name}/Cargo.toml"))
+        matches!(
+            name,
+            "src"
+                | "tests"
+                | "benches"
+                | "examples"
+                | "crates"
+                | "target"
+                | "Cargo.toml"
+                | "Cargo.lock"
+                | "build.rs"
+                | "rustfmt.toml"
+                | "clippy.toml"
+                | "deny.toml"
+                | "rust-toolchain"
+                | "rust-toolchain.toml"
+        ) || files.is_file(&format!("{name}/Cargo.toml"))
     };
     recipe.ship = run_time_entries(files, target, source);
 }
@@ -154,9 +185,15 @@ impl Binary {
             names.insert(package.to_owned());
         }
         let table = manifest.get(&["bin"]).and_then(|bins| bins.as_array());
-        let named: Vec<String> = table.into_iter().flatten().filter_map(|bin| bin.get("name")?.as_str()).map(str::to_owned).collect();
+        let named: Vec<String> =
+            table.into_iter().flatten().filter_map(|bin| bin.get("name")?.as_str()).map(str::to_owned).collect();
         // A table entry for src/main.rs renames it.
-        if table.into_iter().flatten().any(|bin| bin.get("path").is_none_or(|path| path.as_str() == Some("src/main.rs"))) && !named.is_empty() {
+        if table
+            .into_iter()
+            .flatten()
+            .any(|bin| bin.get("path").is_none_or(|path| path.as_str() == Some("src/main.rs")))
+            && !named.is_empty()
+        {
             names.remove(package);
         }
         names.extend(named);
@@ -172,7 +209,11 @@ impl Binary {
         };
         if names.len() > 1 && by_default.is_none() {
             let all: Vec<&str> = names.iter().map(String::as_str).collect();
-            draft.warn(format!("{} has several programs ({}); `{name}` is taken: set default-run for another", manifest.file, all.join(", ")));
+            draft.warn(format!(
+                "{} has several programs ({}); `{name}` is taken: set default-run for another",
+                manifest.file,
+                all.join(", ")
+            ));
         }
         let flags = if names.len() > 1 { format!(" --bin {name}") } else { String::new() };
         Some(Binary { name, flags, at })
@@ -180,7 +221,9 @@ impl Binary {
 }
 
 fn is_crate_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) && !name.starts_with('-')
+    !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+        && !name.starts_with('-')
 }
 
 /// The folders of a workspace, one level of `*` resolved.

@@ -3,6 +3,7 @@
 use sh0_core::Result;
 
 use super::Provider;
+use crate::detect::is_dir_name;
 use crate::draft::Draft;
 use crate::text::{At, find_line, lines};
 use crate::tree::Files;
@@ -62,13 +63,15 @@ fn staticfile(files: Files<'_>, draft: &mut Draft, text: &str) {
             (key.trim() == wanted).then(|| (number, value.trim().trim_matches(['"', '\'']).to_owned()))
         })
     };
-    match value("root").filter(|(_, dir)| !dir.is_empty()) {
-        Some((line, dir)) => {
-            let dir = dir.trim_start_matches("./").trim_end_matches('/');
-            let dir = if dir.is_empty() { "." } else { dir };
-            serve(draft, dir, "Staticfile names the folder", At::line("Staticfile", line));
+    let named = value("root").map(|(line, dir)| (line, dir.trim_start_matches("./").trim_end_matches('/').to_owned()));
+    match named {
+        Some((line, dir)) if is_dir_name(&dir) => {
+            serve(draft, &dir, "Staticfile names the folder", At::line("Staticfile", line))
         }
-        None => {
+        named => {
+            if let Some((line, dir)) = named.filter(|(_, dir)| !matches!(dir.as_str(), "" | ".")) {
+                draft.warn(format!("Staticfile:{line}: `{dir}` is not a folder of the tree"));
+            }
             let dir = if files.is_file("index.html") { "." } else { folder(files).unwrap_or(".") };
             serve(draft, dir, "a Staticfile marks a folder to be served", At::file("Staticfile"));
         }
