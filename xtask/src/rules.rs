@@ -10,8 +10,8 @@ const BUDGETS: &[(&str, usize)] = &[("frontends/server/src/", 600), ("frontends/
 /// A file that is longer has more than one noun in it.
 const LONGEST_FILE: usize = 700;
 
-/// The only functions that may name a shell, each for a user's own command inside the user's own instance or build.
-const SHELLS: &[(&str, &str)] = &[];
+/// The only function that may name a shell: for a user's own command inside the user's own instance or build.
+const SHELLS: &[(&str, &str)] = &[("sh0-core/src/model/command.rs", "shell")];
 
 /// The only functions that may end the process, each for a fault of the program that its own tests find.
 const PANICS: &[(&str, &str)] = &[("sh0-core/src/ops/schema.rs", "contract")];

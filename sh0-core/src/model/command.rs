@@ -34,6 +34,16 @@ pub fn exec_line(command: &str) -> String {
     }
 }
 
+/// The program and arguments that run a user's own command line: the only place in the code that names a shell
+/// (`cargo xtask check` sees to it). For what runs inside the user's own instance or build, never for the host.
+///
+/// ```
+/// assert_eq!(sh0_core::model::shell("echo $HOME"), ["/bin/sh", "-c", "echo $HOME"]);
+/// ```
+pub fn shell(line: impl Into<String>) -> [String; 3] {
+    ["/bin/sh".into(), "-c".into(), line.into()]
+}
+
 fn spaced(before: &str) -> String {
     if before.is_empty() { String::new() } else { format!("{} ", before.trim_end()) }
 }
