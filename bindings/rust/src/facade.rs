@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use sh0_core::auth::Principal;
-use sh0_core::model::{AppName, AppRef, Deployment, Event, Source};
-use sh0_core::ops::apps::{CreateApp, GetApp};
+use sh0_core::model::{AppName, Deployment, Event, Source};
 use sh0_core::ops::deployments::{CreateDeployment, FollowDeployment, GetDeployment};
 use sh0_core::ops::{self, Dispatch, OpDef, Operation};
 use sh0_core::traits::{ByteStream, Session};
@@ -144,19 +143,8 @@ impl Sh0 {
     /// [`follow`](Sh0::follow) what happens, or wait for it with [`finished`](Sh0::finished).
     pub async fn deploy_folder(&self, path: impl AsRef<Path>, name: AppName) -> Result<Deployment> {
         let source = self.folder(path.as_ref()).await?;
-        let app = AppRef::from(name.clone());
-        match self.call(GetApp { app: app.clone() }).await {
-            Err(error) if error.code() == Code::NotFound => {
-                let create = serde_json::from_value::<CreateApp>(serde_json::json!({ "name": name }))?;
-                match self.call(create).await {
-                    // Somebody else was quicker: it exists now.
-                    Err(error) if error.code() == Code::Conflict => {}
-                    created => drop(created?),
-                }
-            }
-            found => drop(found?),
-        }
-        self.call(CreateDeployment { app, source: Some(source), runtime: None, no_cache: false }).await
+        let create = CreateDeployment { app: name.into(), source: Some(source), runtime: None, no_cache: false };
+        self.deploy(create, None).await
     }
 
     /// A source for a folder of this machine: the folder itself where the platform can read it, an upload otherwise.

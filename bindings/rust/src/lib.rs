@@ -35,9 +35,11 @@
 
 #[cfg(feature = "client")]
 mod client;
+pub mod console;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod facade;
+mod helpers;
 #[cfg(feature = "listen")]
 pub mod listen;
 #[cfg(feature = "client")]

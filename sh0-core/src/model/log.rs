@@ -1,5 +1,7 @@
 //! Lines that apps print.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,4 +35,12 @@ pub struct LogLine {
     pub stream: LogStream,
     /// The line, without line end; bytes that are not UTF-8 are replaced.
     pub text: String,
+}
+
+impl fmt::Display for LogLine {
+    /// For a person: when, who, what.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let index = self.instance.as_str().rsplit('-').next().unwrap_or_default();
+        write!(f, "{:.3} {}.{index} | {}", self.at, self.process, self.text)
+    }
 }

@@ -1,5 +1,7 @@
 //! The platform itself: projects, tokens, volumes, audit, status.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -144,4 +146,19 @@ pub enum Support {
         /// Why, and what would mend it.
         reason: String,
     },
+}
+
+impl fmt::Display for Part {
+    /// For a person: whether it works, and below that in plain words what it can and cannot do here.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}: {}", if self.ok { "ok  " } else { "FAIL" }, self.name, self.detail)?;
+        for Capability { name, support } in &self.capabilities {
+            match support {
+                Support::Yes => write!(f, "\n         yes  {name}")?,
+                Support::Degraded { reason } => write!(f, "\n      partly  {name}: {reason}")?,
+                Support::No { reason } => write!(f, "\n          no  {name}: {reason}")?,
+            }
+        }
+        Ok(())
+    }
 }

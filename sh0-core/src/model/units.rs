@@ -1,5 +1,6 @@
 //! Quantities with their unit in the type and in the schema.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -93,6 +94,22 @@ impl FromStr for MilliCpus {
         let cores: f64 = text.parse().map_err(|_| fail())?;
         let millis = (cores * 1000.0).round();
         if (0.0..=f64::from(u32::MAX)).contains(&millis) { Ok(MilliCpus(millis as u32)) } else { Err(fail()) }
+    }
+}
+
+impl fmt::Display for Bytes {
+    /// For a person: `1.5 MiB`, rounded.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = ["KiB", "MiB", "GiB", "TiB"];
+        let mut size = self.0 as f64;
+        let mut unit = "B";
+        for larger in units {
+            if size < 1024.0 {
+                break;
+            }
+            (size, unit) = (size / 1024.0, larger);
+        }
+        if unit == "B" { write!(f, "{size} B") } else { write!(f, "{size:.1} {unit}") }
     }
 }
 

@@ -120,7 +120,7 @@ impl Operation for DeleteApp {
     type Output = ();
 }
 
-/// Run the live release again after `apps.stop`.
+/// Run the live release of a stopped app again.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartApp {
@@ -175,7 +175,7 @@ impl Operation for ScaleApp {
     type Output = App;
 }
 
-/// Refuse deployments until `apps.unlock`. What runs goes on.
+/// Refuse deployments until the app is unlocked. What runs goes on.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LockApp {
