@@ -147,7 +147,7 @@ impl Engine {
         }
         let epoch = backends.store.claim().await?;
         let repo = Repo::new(backends.store.clone());
-        let platform = found(&repo, &backends, epoch).await?;
+        let platform = found(&backends.store, &*backends.clock, epoch).await?;
         let closing = CancellationToken::new();
         let inner = Arc::new(Inner {
             repo,
@@ -213,20 +213,27 @@ impl Engine {
     }
 }
 
+/// The id of the platform in `store`, for runtimes that must know whose instances they see before the engine is open.
+/// Founds the platform on its first day.
+pub async fn platform_id(store: Arc<dyn Store>, clock: &dyn Clock) -> Result<PlatformId> {
+    // Without an epoch: it writes only where there is nothing yet, and two that try are told apart by the store.
+    Ok(found(&store, clock, 0).await?.id)
+}
+
 /// The platform's own record; made together with the default project on the first day.
-async fn found(repo: &Repo, backends: &Backends, epoch: u64) -> Result<PlatformRow> {
-    if let Some(row) = repo.get::<PlatformRow>(PlatformRow::ID).await? {
+async fn found(store: &Arc<dyn Store>, clock: &dyn Clock, epoch: u64) -> Result<PlatformRow> {
+    if let Some(row) = Repo::new(store.clone()).get::<PlatformRow>(PlatformRow::ID).await? {
         return Ok(row.value);
     }
     let project = Project {
-        id: ProjectId::new(backends.clock.ulid()),
+        id: ProjectId::new(clock.ulid()),
         name: DEFAULT_PROJECT.parse()?,
-        created_at: backends.clock.now(),
+        created_at: clock.now(),
     };
-    let platform = PlatformRow { id: PlatformId::new(backends.clock.ulid()), default_project: project.id };
+    let platform = PlatformRow { id: PlatformId::new(clock.ulid()), default_project: project.id };
     let mut change = Change::default();
     change.create(&platform)?;
     change.create(&project)?;
-    backends.store.commit(Batch { epoch, ..change.batch }).await?;
+    store.commit(Batch { epoch, ..change.batch }).await?;
     Ok(platform)
 }
