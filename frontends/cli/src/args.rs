@@ -1,58 +1,53 @@
-//! From verbs to clap's commands, and from what was typed to the input of an operation.
+//! From the declarations of operations to clap's commands, and from what was typed to the input of an operation.
 
 use std::io::Read as _;
 
 use clap::builder::ArgPredicate;
-use clap::error::ErrorKind;
-use clap::{Arg as ClapArg, ArgAction, ArgMatches, Command};
-use serde_json::{Map, Value};
-use sh0::ops::{Risk, contract, find};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::{Value, json};
+use sh0::model::ParseError;
+use sh0::ops::fields::{Field, Kind, fields};
+use sh0::ops::{OpKind, Risk, contract};
+use sh0::{Code, Error, Result};
 
-use crate::verbs::{Arg, Kind, Show, VERBS, Verb};
+use crate::verbs::{Show, VERBS, Verb};
 
-/// Adds every verb of the table, those with two words below their first one.
-pub(crate) fn with_verbs(mut root: Command) -> Command {
-    for (at, verb) in VERBS.iter().enumerate() {
-        let first = first_word(verb);
-        if VERBS[..at].iter().any(|earlier| first_word(earlier) == first) {
-            continue;
+/// Fields that pages, terminals and followed streams fill.
+const HIDDEN: &[&str] = &["after", "cursor", "limit", "terminal"];
+/// Letters of options.
+const LETTERS: &[(&str, char)] = &[("app", 'a'), ("env", 'e'), ("follow", 'f'), ("tail", 'n')];
+
+/// Adds every verb of the table.
+pub(crate) fn with_verbs(root: Command) -> Command {
+    VERBS.iter().fold(root, |root, verb| match verb.words.split_once(' ') {
+        None => root.subcommand(filled(verb.words, verb)),
+        Some((group, word)) if root.find_subcommand(group).is_some() => {
+            root.mut_subcommand(group, |group| group.subcommand(filled(word, verb)))
         }
-        let bare = VERBS.iter().find(|verb| verb.words == first || verb.words == format!("{first} list"));
-        let mut group = Command::new(first);
-        group = match bare {
-            Some(bare) => filled(group, bare),
-            None => group.subcommand_required(true),
-        };
-        for verb in VERBS.iter().filter(|verb| first_word(verb) == first) {
-            if let Some((_, second)) = verb.words.split_once(' ') {
-                group = group.subcommand(filled(Command::new(second), verb));
-            }
-        }
-        root = root.subcommand(group);
-    }
-    root
+        Some((group, word)) => root.subcommand(filled(group, verb).subcommand(filled(word, verb))),
+    })
 }
 
 /// The verb that was typed, and what was typed for it: the innermost command first.
 pub(crate) fn typed<'a>(name: &str, matches: &'a ArgMatches) -> Option<(&'static Verb, Vec<&'a ArgMatches>)> {
-    let verb = |words: &str| VERBS.iter().find(|verb| verb.words == words);
+    let verb = |words: String| VERBS.iter().find(|verb| verb.words == words);
     match matches.subcommand() {
-        Some((second, inner)) => Some((verb(&format!("{name} {second}"))?, vec![inner, matches])),
-        None => Some((verb(name).or_else(|| verb(&format!("{name} list")))?, vec![matches])),
+        Some((word, inner)) => Some((verb(format!("{name} {word}"))?, vec![inner, matches])),
+        None => Some((VERBS.iter().find(|verb| verb.words.split(' ').next() == Some(name))?, vec![matches])),
     }
 }
 
 /// The input of the verb's operation.
-pub(crate) fn input(verb: &Verb, matches: &[&ArgMatches]) -> Result<Value, clap::Error> {
-    let mut input = Value::Object(Map::new());
-    for arg in verb.args {
-        if let Some(value) = given(arg, matches) {
-            put(&mut input, arg.field, value);
+pub(crate) fn input(verb: &Verb, matches: &[&ArgMatches]) -> Result<Value> {
+    let mut input = json!({});
+    for field in typeable(verb) {
+        match given(&field, matches) {
+            Some(value) => *field.path.iter().fold(&mut input, |place, name| &mut place[*name]) = value,
+            None if field.required && field.path == ["app"] => {
+                return Err(Error::new(Code::Invalid, "which app? Name it with -a APP, or in SH0_APP"));
+            }
+            None => {}
         }
-    }
-    for field in required(verb.op).filter(|field| input.get(field).is_none()) {
-        let hint = if field == "app" { "name the app: -a APP, or SH0_APP in the environment".to_owned() } else { format!("{field} is missing") };
-        return Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, format!("{hint}\n")));
     }
     Ok(input)
 }
@@ -62,170 +57,15 @@ pub(crate) fn flag(name: &str, matches: &[&ArgMatches]) -> bool {
     matches.iter().any(|matches| matches!(matches.try_get_one::<bool>(name), Ok(Some(true))))
 }
 
-/// Writes a value at a path with dots.
-pub(crate) fn put(target: &mut Value, path: &str, value: Value) {
-    let Value::Object(fields) = target else { return };
-    match path.split_once('.') {
-        Some((first, rest)) => put(fields.entry(first).or_insert_with(|| Value::Object(Map::new())), rest, value),
-        None => drop(fields.insert(path.to_owned(), value)),
-    }
-}
-
 /// Lays changes over a value; `null` takes away what is there.
 pub(crate) fn merge(target: &mut Value, changes: Value) {
-    match (target, changes) {
-        (Value::Object(target), Value::Object(changes)) => {
-            for (name, change) in changes {
-                match change {
-                    Value::Null => drop(target.remove(&name)),
-                    change => merge(target.entry(name).or_insert(Value::Null), change),
-                }
-            }
+    let Value::Object(changes) = changes else { return *target = changes };
+    for (name, change) in changes {
+        match change {
+            Value::Null => drop(target.as_object_mut().and_then(|fields| fields.remove(&name))),
+            change => merge(&mut target[name], change),
         }
-        (target, Value::Object(changes)) => {
-            *target = Value::Object(Map::new());
-            merge(target, Value::Object(changes));
-        }
-        (target, change) => *target = change,
     }
-}
-
-fn first_word(verb: &Verb) -> &'static str {
-    verb.words.split(' ').next().unwrap_or(verb.words)
-}
-
-/// The command with the verb's arguments.
-fn filled(mut command: Command, verb: &Verb) -> Command {
-    let words = verb.about.map_or_else(|| described(verb.op, ""), str::to_owned);
-    command = command.about(words);
-    for arg in verb.args {
-        command = command.arg(clap_arg(verb, arg));
-    }
-    if let Some(instead) = &verb.instead {
-        let arg = ClapArg::new(instead.flag.0).long(instead.flag.0).short(instead.flag.1);
-        command = command.arg(arg.action(ArgAction::SetTrue).help(instead.help));
-    }
-    if matches!(verb.show, Show::Deployment) {
-        command = command.arg(detach());
-    }
-    if find(verb.op).is_some_and(|op| op.meta.risk == Risk::Destructive) {
-        command = command.arg(yes());
-    }
-    command
-}
-
-/// `--detach`: not waiting for a deployment.
-pub(crate) fn detach() -> ClapArg {
-    ClapArg::new("detach").long("detach").action(ArgAction::SetTrue).help("Do not wait until it is live")
-}
-
-/// `--yes`: not asking.
-pub(crate) fn yes() -> ClapArg {
-    ClapArg::new("yes").short('y').long("yes").action(ArgAction::SetTrue).help("Do not ask")
-}
-
-fn clap_arg(verb: &Verb, arg: &Arg) -> ClapArg {
-    let mut clap = ClapArg::new(arg.name).help(described(verb.op, arg.field));
-    let must = required(verb.op).any(|field| field == arg.field) && arg.field != "app";
-    clap = match arg.positional {
-        true => clap.value_name(arg.name.trim_end_matches("=VALUE").trim_end_matches("=N")).required(must || arg.field == "app"),
-        false => clap.long(arg.name).short(arg.short).required(must),
-    };
-    if arg.name.contains('=') {
-        clap = clap.value_name(arg.name);
-    }
-    if arg.field == "app" && !arg.positional {
-        clap = clap.env("SH0_APP").hide_env_values(true).value_name("APP");
-    }
-    if let Some((default, unless)) = arg.default {
-        clap = clap.default_value(default).default_value_if(unless, ArgPredicate::IsPresent, None);
-    }
-    match arg.kind {
-        Kind::Flag => return clap.action(ArgAction::SetTrue),
-        Kind::Pairs | Kind::Counts | Kind::Words if arg.positional => clap = clap.num_args(1..),
-        Kind::Command => clap = clap.num_args(1..).trailing_var_arg(true).allow_hyphen_values(true),
-        _ => {}
-    }
-    let kind = arg.kind;
-    let append = matches!(kind, Kind::Pairs | Kind::Counts | Kind::Words | Kind::Command);
-    let action = if append { ArgAction::Append } else { ArgAction::Set };
-    clap.action(action).value_parser(move |text: &str| parse(kind, text))
-}
-
-/// What was typed for an argument, as the field's value.
-fn given(arg: &Arg, matches: &[&ArgMatches]) -> Option<Value> {
-    if arg.kind == Kind::Flag {
-        return flag(arg.name, matches).then_some(Value::Bool(true));
-    }
-    let values: Vec<Value> =
-        matches.iter().find_map(|matches| matches.try_get_many::<Value>(arg.name).ok().flatten())?.cloned().collect();
-    match arg.kind {
-        Kind::Words | Kind::Command => Some(values.into()),
-        Kind::Pairs | Kind::Counts => {
-            let pair = |value: Value| Some((value.get(0)?.as_str()?.to_owned(), value.get(1)?.clone()));
-            Some(Value::Object(values.into_iter().filter_map(pair).collect()))
-        }
-        _ => values.into_iter().next(),
-    }
-}
-
-/// Reads the text of one argument.
-fn parse(kind: Kind, text: &str) -> Result<Value, String> {
-    if text.is_empty() && !matches!(kind, Kind::Words | Kind::Command) {
-        return Ok(Value::Null);
-    }
-    Ok(match kind {
-        Kind::Text | Kind::Words | Kind::Command | Kind::Flag => text.into(),
-        Kind::Word => text.replace('-', "_").into(),
-        Kind::Number => number(text)?.into(),
-        Kind::Release => number(text.strip_prefix('v').unwrap_or(text))?.into(),
-        Kind::Pairs => {
-            let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
-            vec![Value::from(name), value.into()].into()
-        }
-        Kind::Counts => {
-            let (name, count) = text.split_once('=').ok_or("write it as PROCESS=N, such as web=2")?;
-            vec![Value::from(name), number(count)?.into()].into()
-        }
-        Kind::Since => since(text)?.into(),
-        Kind::File => read_text(text)?.into(),
-        Kind::Millis => u64::try_from(span(text)?.as_millis()).map_err(|_| "it is negative")?.into(),
-        Kind::Bytes => size(text)?.into(),
-        Kind::Cpus => {
-            let cpus: f64 = text.parse().map_err(|_| "write a number of cores, such as 0.5")?;
-            ((cpus * 1000.0).round().clamp(0.0, f64::from(u32::MAX)) as u64).into()
-        }
-    })
-}
-
-fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a whole number"))
-}
-
-fn span(text: &str) -> Result<jiff::SignedDuration, String> {
-    text.parse().map_err(|_| "write a span of time, such as 500ms, 10m or 1h30m".to_owned())
-}
-
-fn since(text: &str) -> Result<String, String> {
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Ok(at.to_string());
-    }
-    let ago = span(text).map_err(|_| "write a span of time, such as 10m, or a time, such as 2026-01-31T12:00:00Z")?;
-    let at = jiff::Timestamp::now().checked_sub(ago).map_err(|_| "that is too long ago")?;
-    Ok(at.to_string())
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches("ib").trim_end_matches('b');
-    let (digits, shift) = match digits.chars().last() {
-        Some('k') => (&digits[..digits.len() - 1], 10),
-        Some('m') => (&digits[..digits.len() - 1], 20),
-        Some('g') => (&digits[..digits.len() - 1], 30),
-        _ => (digits, 0),
-    };
-    let count: u64 = digits.parse().map_err(|_| "write a size, such as 512M or 2G")?;
-    count.checked_mul(1 << shift).ok_or_else(|| "it is too large".to_owned())
 }
 
 /// The content of a file, or of standard input for `-`.
@@ -238,32 +78,118 @@ pub(crate) fn read_text(path: &str) -> Result<String, String> {
     read.map(|_| text).map_err(|error| error.to_string())
 }
 
-/// The required fields of an operation's input.
-fn required(op: &str) -> impl Iterator<Item = &'static str> {
-    let fields = contract().inputs.get(op).and_then(|input| input.get("required")).and_then(Value::as_array);
-    fields.into_iter().flatten().filter_map(Value::as_str)
-}
-
-/// The first sentence that the declaration says of an operation, or of a field of its input.
-pub(crate) fn described(op: &str, field: &str) -> String {
-    let contract = contract();
-    let Some(input) = contract.inputs.get(op) else { return String::new() };
-    let mut said = input.get("description");
-    let mut fields = input.get("properties");
-    for part in field.split('.').filter(|part| !part.is_empty()) {
-        let property = fields.and_then(|fields| fields.get(part));
-        said = property.and_then(|property| property.get("description"));
-        let target = property.and_then(|property| property.get("$ref")).and_then(Value::as_str);
-        let component = target.and_then(|target| contract.components.get(target.rsplit('/').next()?));
-        fields = component.or(property).and_then(|schema| schema.get("properties"));
-    }
-    let text = said.and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
-    text.split_once(". ").map_or(text.as_str(), |(first, _)| first).trim_end_matches('.').to_owned()
-}
-
 /// Whether the operation's input has this field.
 pub(crate) fn has_field(op: &str, field: &str) -> bool {
     contract().inputs.get(op).and_then(|input| input.get("properties")?.get(field)).is_some()
+}
+
+/// What the operation does: the first sentence of its declaration.
+pub(crate) fn about(op: &str) -> String {
+    contract().inputs.get(op).and_then(|input| input.get("description")?.as_str()).map(sentence).unwrap_or_default()
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.replace('\n', " ");
+    text.split_once(". ").map_or(text.as_str(), |(first, _)| first).trim_end_matches('.').to_owned()
+}
+
+/// The fields that can be typed; within objects, only those of the one that the verb edits.
+fn typeable(verb: &Verb) -> impl Iterator<Item = Field> {
+    fields(verb.op).into_iter().filter(|field| {
+        !HIDDEN.contains(&field.path[0]) && (field.path.len() == 1 || (verb.edits && field.path[0] == "settings"))
+    })
+}
+
+/// The long option of a field: the path to it, without the steps that say nothing.
+fn name(field: &Field) -> String {
+    let path = field.path.iter().filter(|name| !["settings", "resources"].contains(name));
+    path.map(|name| if *name == "contains" { "grep" } else { name }).collect::<Vec<_>>().join("-").replace('_', "-")
+}
+
+/// The command with the verb's arguments.
+fn filled(word: &'static str, verb: &Verb) -> Command {
+    let switch = |name: &'static str, help: &str| {
+        Arg::new(name).long(name).short(letter(name)).action(ArgAction::SetTrue).help(help.to_owned())
+    };
+    let mut command =
+        Command::new(word).about(about(verb.op.meta.name)).args(typeable(verb).map(|field| arg(verb, field)));
+    if let Some((name, op, _)) = verb.instead {
+        command = command.arg(switch(name, &about(op.meta.name)));
+    }
+    if matches!(verb.show, Show::Way("deployment")) {
+        command = command.arg(switch("detach", "Do not wait until it is live"));
+    }
+    match verb.op.meta.risk {
+        Risk::Destructive => command.arg(switch("yes", "Do not ask").short('y')),
+        _ => command,
+    }
+}
+
+fn letter(name: &str) -> Option<char> {
+    LETTERS.iter().find(|(field, _)| *field == name).map(|(_, letter)| *letter)
+}
+
+fn arg(verb: &Verb, field: Field) -> Arg {
+    let (name, app) = (name(&field), field.path == ["app"] && verb.place != "app");
+    let mut arg = Arg::new(name.clone()).value_name(name.to_uppercase()).help(sentence(field.about));
+    arg = match verb.place == name || (field.required && !app) {
+        true => arg.required(field.required),
+        false => arg.long(name.clone()).short(letter(&name)),
+    };
+    if app {
+        arg = arg.env("SH0_APP").hide_env_values(true);
+    }
+    if name == "tail" {
+        arg = arg.default_value("100").default_value_if("since", ArgPredicate::IsPresent, None);
+    }
+    let several = 1..if field.required { usize::MAX } else { 2 };
+    let command = verb.op.meta.kind == OpKind::Duplex;
+    arg = match &field.kind {
+        Kind::Flag => return arg.action(ArgAction::SetTrue),
+        Kind::Word(words) => arg.value_name(words.join("|")),
+        Kind::Secret => arg.value_name("FILE"),
+        Kind::List if command => arg.num_args(1..).trailing_var_arg(true).allow_hyphen_values(true),
+        Kind::List => arg.num_args(1..),
+        Kind::Texts => arg.action(ArgAction::Append).value_name("NAME=VALUE").num_args(several),
+        Kind::Numbers => arg.action(ArgAction::Append).value_name("PROCESS=N").num_args(several),
+        _ => arg,
+    };
+    arg.value_parser(move |text: &str| read(&field.kind, text))
+}
+
+/// The value that a text stands for. A secret is the content of a file: other users can see arguments.
+fn read(kind: &Kind, text: &str) -> Result<Value, String> {
+    let words = |error: ParseError| format!("it {}: {}", error.reason(), error.hint());
+    match kind {
+        Kind::List | Kind::Texts | Kind::Numbers => kind.read(text).map_err(words),
+        _ if text.is_empty() => Ok(Value::Null),
+        Kind::Secret => read_text(text).map(Value::from),
+        Kind::Number => kind.read(text.trim_start_matches('v')).map_err(words),
+        Kind::Time => {
+            let ago = text.parse::<jiff::SignedDuration>().ok();
+            let then = ago.and_then(|ago| jiff::Timestamp::now().checked_sub(ago).ok());
+            then.map_or_else(|| kind.read(text).map_err(words), |then| Ok(then.to_string().into()))
+        }
+        kind => kind.read(text).map_err(words),
+    }
+}
+
+/// What was typed for a field.
+fn given(field: &Field, matches: &[&ArgMatches]) -> Option<Value> {
+    let name = name(field);
+    if matches!(field.kind, Kind::Flag) {
+        return flag(&name, matches).then_some(Value::Bool(true));
+    }
+    let mut values = matches.iter().find_map(|matches| matches.try_get_many::<Value>(&name).ok().flatten())?.cloned();
+    match field.kind {
+        Kind::List => Some(values.collect()),
+        Kind::Texts | Kind::Numbers => {
+            let mut all = json!({});
+            values.for_each(|pair| merge(&mut all, pair));
+            Some(all)
+        }
+        _ => values.next(),
+    }
 }
 
 #[cfg(test)]

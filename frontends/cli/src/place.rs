@@ -11,12 +11,12 @@ pub(crate) struct Options {
     /// The folder of data [default: sh0 in the XDG data home, ~/.local/share]
     #[arg(long, global = true, env = "SH0_DATA", hide_env_values = true, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// A server elsewhere: http(s)://HOST:PORT, or unix:///PATH
-    #[arg(long, global = true, env = "SH0_URL", hide_env_values = true, value_name = "URL")]
+    /// A server elsewhere: http(s)://HOST:PORT or unix:///PATH
+    #[arg(long, global = true, env = "SH0_URL", hide_env_values = true)]
     url: Option<Target>,
     /// Print JSON: one document, or one a line for streams; errors as problem objects on standard error
     #[arg(long, global = true)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// Where the platform is.
@@ -28,27 +28,20 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn from(options: Options) -> Result<Place> {
-        let home = || home_dir().map(|home| home.join(".local/share"));
+    pub(crate) fn new(options: Options) -> Result<Place> {
         let xdg = || var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let data = match options.data {
-            Some(data) => std::path::absolute(data)?,
-            None => xdg().or_else(home).map(|base| base.join("sh0")).ok_or_else(|| {
-                Error::invalid("--data", "is not given, and there is no home folder", "give --data DIR")
-            })?,
-        };
-        Ok(Place { data, url: options.url })
+        let base = || xdg().or_else(|| home_dir().map(|home| home.join(".local/share")));
+        let data = options.data.or_else(|| base().map(|base| base.join("sh0")));
+        let data =
+            data.ok_or_else(|| Error::invalid("--data", "is not given, and there is no home folder", "give it"))?;
+        Ok(Place { data: std::path::absolute(data)?, url: options.url })
     }
 
     /// The server that is meant.
     pub(crate) async fn connect(&self) -> Result<Sh0> {
-        match self.running().await? {
-            Some(running) => Ok(running),
-            None => Err(Error::unavailable(format!(
-                "no server runs for {}: start one with `sh0 serve` or `sh0 up -d`, or name one elsewhere with SH0_URL",
-                self.data.display()
-            ))),
-        }
+        let hint = "start one with `sh0 serve` or `sh0 up -d`, or name one elsewhere with SH0_URL";
+        let none = || Error::unavailable(format!("no server runs for {}: {hint}", self.data.display()));
+        self.running().await?.ok_or_else(none)
     }
 
     /// The server that is meant, if it is one elsewhere or one that runs here.
@@ -57,17 +50,14 @@ impl Place {
             return Sh0::connect(url.clone(), var("SH0_TOKEN").ok().map(Secret::new)).await.map(Some);
         }
         match Sh0::connect(Target::unix(self.data.join("sh0.sock")), None).await {
-            Ok(running) => Ok(Some(running)),
             Err(error) if error.code() == Code::Unavailable => Ok(None),
-            Err(error) => Err(error),
+            running => running.map(Some),
         }
     }
 
-    /// Verbs that own the platform's process mean this machine.
-    pub(crate) fn here(&self) -> Result<()> {
-        match &self.url {
-            None => Ok(()),
-            Some(url) => Err(Error::invalid("--url", format!("names {url}"), "leave it (and SH0_URL) out: this verb is for this machine")),
-        }
+    /// For verbs that own the platform's process: they mean this machine.
+    pub(crate) fn here(&self) -> Result<&Place> {
+        let hint = "leave it and SH0_URL out: this verb is for this machine";
+        self.url.is_none().then_some(self).ok_or_else(|| Error::invalid("--url", "names a server elsewhere", hint))
     }
 }

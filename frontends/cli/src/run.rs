@@ -1,30 +1,30 @@
-//! Runs one verb: arguments to input, input to the platform, output to the person or, with `--json`, to the program.
+//! Runs one operation: input to the platform, output to the person or, with `--json`, to the program.
 
 use std::io::{IsTerminal as _, Write as _};
 
-use futures_util::StreamExt;
-use serde_json::{Value, json};
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
 use sh0::ops::{OpDef, OpKind, Risk, find};
-use sh0::{Error, Result, Sh0};
+use sh0::{Code, Error, Result, Sh0, console};
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::exit::{Failure, Outcome};
 use crate::verbs::Show;
-use crate::{args, deploy, render, session};
+use crate::{args, deploy, render, terminal};
 
 /// How this run of the program talks to whoever started it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Voice {
-    /// Machine output.
+    /// To a program.
     pub(crate) json: bool,
 }
 
 impl Voice {
-    /// One document on standard output. A reader that has gone away is no error of ours.
+    /// One document on standard output.
     pub(crate) fn document(self, value: &Value) {
         self.data(&format!("{value}\n"));
     }
 
-    /// Data on standard output.
+    /// Data on standard output. A reader that has gone away wants no more.
     pub(crate) fn data(self, text: &str) {
         let mut out = std::io::stdout().lock();
         if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
@@ -33,19 +33,27 @@ impl Voice {
     }
 
     /// A word beside the data, on standard error; programs do not get it.
-    pub(crate) fn say(self, text: &str) {
-        if !self.json && !text.is_empty() {
-            eprintln!("{text}");
+    pub(crate) fn say(self, text: impl AsRef<str>) {
+        if !self.json {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+
+    /// One item of a stream, or a line of a list: NDJSON for programs.
+    fn item(self, show: Option<Show>, item: &Value) {
+        match show {
+            Some(Show::Way(way)) if !self.json => self.data(&format!("{}\n", render::line(way, item))),
+            _ => self.document(item),
         }
     }
 }
 
 /// What is run.
-pub(crate) struct Job<'a> {
+pub(crate) struct Job {
     pub(crate) op: &'static OpDef,
     pub(crate) input: Value,
     /// How the output looks; as JSON when absent.
-    pub(crate) show: Option<&'a Show>,
+    pub(crate) show: Option<Show>,
     /// Destructive operations are not asked about.
     pub(crate) yes: bool,
     /// Deployments are not waited for.
@@ -53,117 +61,71 @@ pub(crate) struct Job<'a> {
 }
 
 /// Runs it, whatever its kind.
-pub(crate) async fn run(voice: Voice, platform: &Sh0, mut job: Job<'_>) -> Outcome {
-    let door = platform.dispatch();
+pub(crate) async fn run(voice: Voice, platform: &Sh0, mut job: Job) -> Result<u8> {
+    let (door, name) = (platform.dispatch(), job.op.meta.name);
     if job.op.meta.risk == Risk::Destructive && !job.yes {
-        confirm(&job)?;
+        let lost = job.op.meta.path_params().last().map_or(String::new(), |field| render::text(&job.input[field]));
+        ask(&format!("{}.", args::about(name)), &lost)?;
     }
     match job.op.meta.kind {
-        OpKind::Unary => unary(voice, platform, &job).await?,
+        OpKind::Unary => return unary(voice, platform, job).await,
         OpKind::Stream => {
-            let mut items = door.stream(job.op, job.input.take()).await?;
+            let mut items = door.stream(job.op, job.input).await?;
             while let Some(item) = items.next().await {
-                one(voice, &job, &item?);
+                voice.item(job.show, &item?);
             }
         }
         OpKind::Upload => {
-            let output = door.upload(job.op, job.input.take(), session::stdin_bytes()).await?;
-            voice.document(&output);
+            let bytes = console::bytes_of(tokio::io::stdin());
+            voice.document(&door.upload(job.op, job.input, bytes).await?);
         }
         OpKind::Duplex => {
-            let terminal = session::terminal().filter(|_| args::has_field(job.op.meta.name, "terminal"));
-            if let Some(size) = terminal {
+            let size = terminal::size().filter(|_| args::has_field(name, "terminal"));
+            if let Some(size) = size {
                 job.input["terminal"] = serde_json::to_value(size)?;
             }
-            let running = door.duplex(job.op, job.input.take()).await?;
-            return Ok(session::converse(running, terminal.is_some()).await?);
+            let session = door.duplex(job.op, job.input).await?;
+            let _raw = size.and_then(|_| terminal::Raw::enter());
+            let resized = stream::unfold(signal(SignalKind::window_change())?, |mut signal| async {
+                signal.recv().await.map(|()| (terminal::size(), signal))
+            });
+            let (typed, sizes) =
+                (console::bytes_of(tokio::io::stdin()), resized.filter_map(std::future::ready).boxed());
+            let exit = console::join(session, typed, sizes, tokio::io::stdout(), tokio::io::stderr()).await?;
+            return Ok(u8::try_from(exit.code).unwrap_or(1));
         }
     }
     Ok(0)
 }
 
-async fn unary(voice: Voice, platform: &Sh0, job: &Job<'_>) -> Outcome<()> {
-    let mut output = platform.dispatch().call(job.op, job.input.clone()).await?;
-    follow_pages(platform, job, &mut output).await?;
-    let waited = match &job.show {
-        Some(Show::Deployment) => deploy::settle(voice, platform, &mut output, job.detach).await,
-        _ => Ok(()),
-    };
-    match (job.show, voice.json) {
-        // Lines of logs are a stream, whether they are followed or not.
-        (Some(Show::Each(_)), _) => items(&output).iter().for_each(|item| one(voice, job, item)),
-        (None, _) | (_, true) => voice.document(&output),
-        (Some(Show::Table(columns)), _) => voice.data(&render::table(columns, items(&output))),
-        (Some(Show::Fields(columns)), _) => voice.data(&render::fields(columns, &output)),
-        (Some(Show::Whole(text)), _) => voice.data(&text(&output)),
-        (Some(Show::Done(words)), _) => voice.say(&filled(words, &job.input)),
-        (Some(Show::Deployment), _) => voice.say(&deploy::ending(&output, job.detach)),
-    }
-    waited
-}
-
-/// Takes all pages of a list together.
-async fn follow_pages(platform: &Sh0, job: &Job<'_>, output: &mut Value) -> Result<()> {
-    let cursor = if args::has_field(job.op.meta.name, "cursor") { "cursor" } else { "after" };
-    while let Some(next) = output["next_cursor"].as_str().map(str::to_owned) {
-        if job.input.get("limit").or(job.input.get("tail")).is_some() || !args::has_field(job.op.meta.name, cursor) {
-            return Ok(());
-        }
-        let mut input = job.input.clone();
-        input[cursor] = if cursor == "after" { json!(next.parse::<u64>().unwrap_or_default()) } else { json!(next) };
-        let mut page = platform.dispatch().call(job.op, input).await?;
-        if let (Some(items), Some(more)) = (output["items"].as_array_mut(), page["items"].as_array_mut()) {
-            items.append(more);
-        }
-        match page["next_cursor"].take() {
-            Value::Null => drop(output.as_object_mut().and_then(|output| output.remove("next_cursor"))),
-            next => output["next_cursor"] = next,
-        }
-    }
-    Ok(())
-}
-
-fn items(output: &Value) -> &[Value] {
-    output.get("items").or(output.get("names")).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// One item of a stream, or a line of a list: NDJSON for programs.
-fn one(voice: Voice, job: &Job<'_>, item: &Value) {
+async fn unary(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
+    let output = platform.call_whole(job.op, job.input).await?;
+    let items = output.get("items").or(output.get("names")).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     match job.show {
-        Some(Show::Each(line)) if !voice.json => voice.data(&format!("{}\n", line(item))),
-        _ => voice.document(item),
+        Some(Show::Way("deployment")) => return deploy::settle(voice, platform, output, job.detach).await,
+        // Lines of a log are a stream, whether they are followed or not.
+        Some(Show::Way("log")) => items.iter().for_each(|item| voice.item(job.show, item)),
+        None => voice.document(&output),
+        _ if voice.json => voice.document(&output),
+        Some(Show::Table(columns)) => voice.data(&render::table(columns, items)),
+        Some(Show::Way("words" | "parts")) => items.iter().for_each(|item| voice.item(job.show, item)),
+        Some(Show::Way("done")) => voice.say("done"),
+        Some(Show::Way(way)) => voice.data(&render::whole(way, &output)),
     }
+    Ok(0)
 }
 
-/// `{field}` in words becomes the field of the input.
-fn filled(words: &str, input: &Value) -> String {
-    let fields = input.as_object().into_iter().flatten();
-    fields.fold(words.to_owned(), |words, (name, value)| {
-        let value = if value.is_object() { render::list(value) } else { render::text(value) };
-        words.replace(&format!("{{{name}}}"), &value)
-    })
-}
-
-/// What is lost is named, and must be typed; without a terminal, the exact command that would do it is told.
-fn confirm(job: &Job<'_>) -> Outcome<()> {
-    let name = job.op.meta.path_params().last().map_or(String::new(), |field| render::text(&job.input[field]));
-    let what = args::described(job.op.meta.name, "");
-    ask(&format!("{what}."), &name)
-}
-
-/// Lets a person type a word before something is lost.
-pub(crate) fn ask(what: &str, word: &str) -> Outcome<()> {
+/// Lets a person type a word before something is lost; without a person, tells the exact command that would do it.
+pub(crate) fn ask(what: &str, word: &str) -> Result<()> {
+    let declined = |text: String| Err(Error::new(Code::Cancelled, text));
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        let typed: Vec<String> = std::env::args().collect();
-        return Err(Failure::declined(format!(
-            "this destroys something and nobody is here to confirm it; run: {} --yes",
-            typed.join(" ")
-        )));
+        let typed = std::env::args().collect::<Vec<_>>().join(" ");
+        return declined(format!("something would be lost, and nobody is here to confirm it; run: {typed} --yes"));
     }
     eprint!("{what}\nType `{word}` to go on: ");
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed)?;
-    if typed.trim() == word { Ok(()) } else { Err(Failure::declined("declined: nothing was changed")) }
+    if typed.trim() == word { Ok(()) } else { declined("declined: nothing was changed".into()) }
 }
 
 /// The operation of this name.
