@@ -26,6 +26,11 @@ pub trait Platform: Send + Sync {
     /// Waits until somebody asks the platform to end (`platform.shutdown`); `true` when its apps are to end too.
     async fn stopped(&self) -> bool;
 
+    /// Tells others on this machine where it answers, so that they can be sent there.
+    fn announce(&self, _socket: &Path) -> Result<()> {
+        Ok(())
+    }
+
     /// Ends it in good order; with `stop_apps` its apps too.
     async fn shutdown(&self, stop_apps: bool) -> Result<()>;
 }
@@ -89,6 +94,11 @@ impl Sh0 {
             Ok(platform) => platform.stopped().await,
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Tells others on this machine that the platform in this process answers at `socket`.
+    pub fn announce(&self, socket: &Path) -> Result<()> {
+        self.platform()?.announce(socket)
     }
 
     /// Ends the platform in this process in good order; its apps go on where they can. A connection just ends.

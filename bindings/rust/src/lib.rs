@@ -48,7 +48,7 @@ pub mod pack;
 #[cfg(feature = "client")]
 pub use client::Target;
 #[cfg(feature = "embedded")]
-pub use embedded::{Config, Edge, RuntimeChoice, SystemClock};
+pub use embedded::{Config, Edge, Program, RuntimeChoice, SystemClock, holder};
 pub use facade::{Platform, Sh0};
 pub use sh0_core::model::Secret;
 pub use sh0_core::{Code, Error, FieldError, ParseError, Problem, Result, auth, model, ops, traits};

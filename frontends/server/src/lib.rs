@@ -65,6 +65,9 @@ pub async fn serve(sh0: Sh0, options: ServeOptions) -> Result<Server> {
     let shared = Arc::new(Shared { sh0, admission, closing: CancellationToken::new(), sessions: TaskTracker::new() });
     let router = router::router(shared.clone());
     let listening = listen(options.unix_socket, &options.tcp, router, shared.closing.clone()).await?;
+    if let Some(socket) = listening.unix_socket() {
+        shared.sh0.announce(socket)?;
+    }
     Ok(Server { listening, shared })
 }
 

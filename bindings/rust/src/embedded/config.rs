@@ -1,0 +1,217 @@
+//! What a platform in this process is made of.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// How a platform is opened. Only the folder of data has no default.
+///
+/// ```
+/// use sh0::{Config, Edge, Program, RuntimeChoice};
+///
+/// let config = Config::new("/var/lib/sh0")
+///     .runtime(RuntimeChoice::Process)
+///     .listen(["0.0.0.0:80".parse()?])
+///     .base_domain("apps.example.com")
+///     .shim(Program::new("/usr/lib/sh0/sh0-shim"))
+///     .edge(Edge::Child(Program::new("/usr/bin/sh0").arg("edge")));
+/// assert_eq!(config.base_domain, "apps.example.com");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder of data: records, logs, keys, releases, volumes. One platform at a time has it.
+    pub data: PathBuf,
+    /// Where apps run that do not say so themselves.
+    pub runtime: RuntimeChoice,
+    /// The socket of the Docker Engine.
+    pub docker_socket: PathBuf,
+    /// Stands in front of the repository of every base image, in place of the default registry.
+    pub image_mirror: Option<String>,
+    /// The program that serves static files, followed by the shared libraries it loads: they go into the images of static
+    /// apps, which then need no base image.
+    pub static_server: Vec<PathBuf>,
+    /// The program that owns each process of the process runtime. Without it there is no process runtime.
+    pub shim: Option<Program>,
+    /// `PATH` of builds and apps of the process runtime.
+    pub path: Option<String>,
+    /// Variables that toolchains need there, such as `RUSTUP_HOME`; folders they name are readable.
+    pub toolchain: BTreeMap<String, String>,
+    /// Folders that no app of the process runtime may see, beside the folder of data.
+    pub hidden: Vec<PathBuf>,
+    /// Where the proxy runs.
+    pub edge: Edge,
+    /// Where the proxy listens for host names.
+    pub listen: Vec<SocketAddr>,
+    /// The address on which each app's own port is opened.
+    pub app_bind: IpAddr,
+    /// The suffix of the host name that every app has from its first day.
+    pub base_domain: String,
+    /// Deployments that build at the same time.
+    pub parallel_builds: usize,
+    /// Releases per app whose artifacts are kept, the live one included.
+    pub keep_releases: usize,
+    /// The version of the program, for status.
+    pub version: String,
+}
+
+impl Config {
+    /// A platform with its data in `data`: the proxy in this process, on loopback only.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Config {
+            data: data.into(),
+            runtime: RuntimeChoice::Auto,
+            docker_socket: "/var/run/docker.sock".into(),
+            image_mirror: None,
+            static_server: Vec::new(),
+            shim: None,
+            path: None,
+            toolchain: BTreeMap::new(),
+            hidden: Vec::new(),
+            edge: Edge::InProcess,
+            listen: Vec::new(),
+            app_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            base_domain: "localhost".to_owned(),
+            parallel_builds: 2,
+            keep_releases: 5,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Where apps run that do not say so themselves.
+    #[must_use]
+    pub fn runtime(mut self, runtime: RuntimeChoice) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    /// The socket of the Docker Engine.
+    #[must_use]
+    pub fn docker_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.docker_socket = path.into();
+        self
+    }
+
+    /// Stands in front of the repository of every base image, in place of the default registry.
+    #[must_use]
+    pub fn image_mirror(mut self, mirror: impl Into<String>) -> Self {
+        self.image_mirror = Some(mirror.into());
+        self
+    }
+
+    /// The program that serves static files inside images, followed by the shared libraries it loads.
+    #[must_use]
+    pub fn static_server(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.static_server = files.into_iter().collect();
+        self
+    }
+
+    /// The program that owns each process of the process runtime.
+    #[must_use]
+    pub fn shim(mut self, shim: Program) -> Self {
+        self.shim = Some(shim);
+        self
+    }
+
+    /// `PATH` of builds and apps of the process runtime.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// A variable that a toolchain of the process runtime needs.
+    #[must_use]
+    pub fn toolchain(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.toolchain.insert(name.into(), value.into());
+        self
+    }
+
+    /// A folder that no app of the process runtime may see.
+    #[must_use]
+    pub fn hide(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.hidden.push(folder.into());
+        self
+    }
+
+    /// Where the proxy runs.
+    #[must_use]
+    pub fn edge(mut self, edge: Edge) -> Self {
+        self.edge = edge;
+        self
+    }
+
+    /// Where the proxy listens for host names.
+    #[must_use]
+    pub fn listen(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.listen = addrs.into_iter().collect();
+        self
+    }
+
+    /// The address on which each app's own port is opened.
+    #[must_use]
+    pub fn app_bind(mut self, addr: IpAddr) -> Self {
+        self.app_bind = addr;
+        self
+    }
+
+    /// The suffix of the host name that every app has from its first day.
+    #[must_use]
+    pub fn base_domain(mut self, domain: impl Into<String>) -> Self {
+        self.base_domain = domain.into();
+        self
+    }
+
+    /// The version of the program, for status.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+}
+
+/// Where apps run that do not say so themselves. An app that was deployed stays where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RuntimeChoice {
+    /// Docker where an engine answers, processes of this host where none does.
+    #[default]
+    Auto,
+    /// Docker.
+    Docker,
+    /// Processes of this host.
+    Process,
+}
+
+/// Where the proxy runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Edge {
+    /// In this process: apps answer while it lives.
+    #[default]
+    InProcess,
+    /// In a process of its own, which outlives this one: apps go on answering while it is restarted or dead. The program
+    /// is started with `--socket PATH --state FILE` after its arguments.
+    Child(Program),
+}
+
+/// A program of this host, and its first arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The program, as an absolute path.
+    pub program: PathBuf,
+    /// Its first arguments.
+    pub args: Vec<String>,
+}
+
+impl Program {
+    /// A program without arguments.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Program { program: program.into(), args: Vec::new() }
+    }
+
+    /// With one argument more.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+}

@@ -1,0 +1,209 @@
+//! The whole platform in this process: backends picked and wired from a [`Config`].
+//!
+//! Below the folder of data: `lock`, `sh0.db` (records), `logs/`, `key` (seals secrets), `apps/` (the process runtime's),
+//! `sources/` (checkouts and uploads), `edge/` (the proxy's, when it is a process of its own).
+
+mod clock;
+mod config;
+
+pub use clock::SystemClock;
+pub use config::{Config, Edge, Program, RuntimeChoice};
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sh0_build::{Detector, Options};
+use sh0_core::auth::Principal;
+use sh0_core::engine::{Backends, Engine, EngineConfig, platform_id};
+use sh0_core::model::{PlatformId, RuntimeKind};
+use sh0_core::ops::Dispatch;
+use sh0_core::traits::{Proxy, Runtime, Store};
+use sh0_core::{Error, Result};
+use sh0_services::probe::HttpProber;
+use sh0_services::proxy::edge::{EdgeCommand, EdgeSupervisor};
+use sh0_services::proxy::embedded::EmbeddedProxy;
+use sh0_services::runtime::process::{ProcessConfig, ProcessRuntime, ShimCommand};
+use sh0_services::source::LocalFetcher;
+use sh0_store::lock::DataDir;
+use sh0_store::logs::{FileLogStore, Limits};
+use sh0_store::seal::KeyFileSealer;
+use sh0_store::sqlite::SqliteStore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Platform, Sh0};
+
+/// Requests that the proxy has begun may go on for so long at the end.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Sh0 {
+    /// Opens the platform in `config.data`: it takes up what was interrupted, and runs until [`Sh0::shutdown`] or until
+    /// the last clone is dropped. [`Code::Conflict`](crate::Code::Conflict) names the process that already has it open.
+    pub async fn open(config: Config) -> Result<Sh0> {
+        let data = DataDir::acquire(&config.data)?;
+        let root = data.path().to_owned();
+        let clock = Arc::new(SystemClock::new());
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&root).await?);
+        // A new key beside old secrets would hide that theirs is lost.
+        let untouched = *store.watch().borrow() == 0;
+        let sealer = KeyFileSealer::open_or_create(root.join("key"), untouched)?;
+        let platform = platform_id(store.clone(), &*clock).await?;
+        let runtimes = runtimes(&config, &root, platform).await?;
+        let data_plane = DataPlane::start(&config.edge, &root).await?;
+        let backends = Backends {
+            store,
+            logs: Arc::new(FileLogStore::open(root.join("logs"), Limits::default())?),
+            runtimes,
+            proxy: data_plane.proxy(),
+            fetcher: Arc::new(LocalFetcher::open(root.join("sources"))?),
+            planner: Arc::new(Detector::new(Options { mirror: config.image_mirror.clone(), ..Options::default() })),
+            prober: Arc::new(HttpProber::new()),
+            sealer: Arc::new(sealer),
+            clock,
+        };
+        let engine = Engine::open(backends, engine_config(config, &root)).await?;
+        Ok(Sh0::hosting(Arc::new(Embedded { engine, data_plane, data })))
+    }
+}
+
+/// Who has the platform in this folder open now, if anybody.
+pub fn holder(data: impl AsRef<Path>) -> Result<Option<sh0_store::lock::Holder>> {
+    DataDir::holder(data)
+}
+
+fn engine_config(config: Config, root: &Path) -> EngineConfig {
+    EngineConfig {
+        version: config.version,
+        data: root.to_owned(),
+        default_runtime: match config.runtime {
+            RuntimeChoice::Auto => None,
+            RuntimeChoice::Docker => Some(RuntimeKind::Docker),
+            RuntimeChoice::Process => Some(RuntimeKind::Process),
+        },
+        listen: config.listen,
+        app_bind: config.app_bind,
+        base_domain: config.base_domain,
+        parallel_builds: config.parallel_builds,
+        keep_releases: config.keep_releases,
+        ..EngineConfig::default()
+    }
+}
+
+async fn runtimes(
+    config: &Config,
+    root: &Path,
+    platform: PlatformId,
+) -> Result<BTreeMap<RuntimeKind, Arc<dyn Runtime>>> {
+    let mut runtimes: BTreeMap<RuntimeKind, Arc<dyn Runtime>> = BTreeMap::new();
+    #[cfg(feature = "docker")]
+    if let Some(docker) = docker(config, root).await? {
+        runtimes.insert(RuntimeKind::Docker, docker);
+    }
+    if let Some(shim) = &config.shim {
+        let shim = ShimCommand { program: shim.program.clone(), args: shim.args.clone() };
+        let mut process = ProcessConfig::new(root.join("apps"), platform, shim);
+        if let Some(path) = &config.path {
+            process.path.clone_from(path);
+        }
+        process.toolchain.clone_from(&config.toolchain);
+        process.hidden = config.hidden.iter().cloned().chain([root.to_owned()]).collect();
+        runtimes.insert(RuntimeKind::Process, Arc::new(ProcessRuntime::open(process).await?));
+    }
+    if runtimes.is_empty() {
+        return Err(Error::unavailable(format!(
+            "nothing to run apps with: no Docker Engine answers at {}, and there is no shim program for processes",
+            config.docker_socket.display()
+        )));
+    }
+    Ok(runtimes)
+}
+
+/// The Docker runtime, where the platform may need it: it was asked for, an engine answers, or one has answered before.
+/// An engine that is down now comes back; its apps stay where they are.
+#[cfg(feature = "docker")]
+async fn docker(config: &Config, root: &Path) -> Result<Option<Arc<dyn Runtime>>> {
+    use sh0_docker::client::{Client, ClientOptions, Endpoint};
+    use sh0_docker::runtime::{DockerOptions, DockerRuntime};
+
+    let known = root.join("docker");
+    let endpoint = Endpoint::unix(&config.docker_socket);
+    let needed = match config.runtime {
+        RuntimeChoice::Docker => true,
+        RuntimeChoice::Process => known.exists(),
+        RuntimeChoice::Auto => known.exists() || Client::connect(endpoint.clone()).await.is_ok(),
+    };
+    if !needed {
+        return Ok(None);
+    }
+    std::fs::write(&known, b"")?;
+    let options = DockerOptions { static_server: config.static_server.clone() };
+    Ok(Some(Arc::new(DockerRuntime::new(Client::new(endpoint, ClientOptions::default()), options))))
+}
+
+/// The proxy, here or in a process of its own.
+enum DataPlane {
+    Here(Arc<EmbeddedProxy>),
+    Child {
+        edge: Arc<EdgeSupervisor>,
+        /// Starts the edge again when it dies; ends with this value, the edge does not.
+        _watch: JoinSet<()>,
+    },
+}
+
+impl DataPlane {
+    async fn start(edge: &Edge, root: &Path) -> Result<DataPlane> {
+        let Edge::Child(program) = edge else { return Ok(DataPlane::Here(Arc::new(EmbeddedProxy::new()))) };
+        let command = EdgeCommand { program: program.program.clone(), args: program.args.clone() };
+        let edge = Arc::new(EdgeSupervisor::spawn_or_adopt(command, root.join("edge")).await?);
+        let mut watch = JoinSet::new();
+        let watched = edge.clone();
+        watch.spawn(async move { watched.supervise(CancellationToken::new()).await });
+        Ok(DataPlane::Child { edge, _watch: watch })
+    }
+
+    fn proxy(&self) -> Arc<dyn Proxy> {
+        match self {
+            DataPlane::Here(proxy) => proxy.clone(),
+            DataPlane::Child { edge, .. } => edge.proxy(),
+        }
+    }
+}
+
+/// The platform and what it owns. The folder's lock is let go last.
+struct Embedded {
+    engine: Engine,
+    data_plane: DataPlane,
+    data: DataDir,
+}
+
+#[async_trait]
+impl Platform for Embedded {
+    async fn authenticate(&self, token: &str) -> Result<Principal> {
+        self.engine.authenticate(token).await
+    }
+
+    fn as_caller(&self, principal: Principal, request_id: String) -> Arc<dyn Dispatch> {
+        Arc::new(self.engine.caller(principal, request_id))
+    }
+
+    async fn stopped(&self) -> bool {
+        self.engine.stopped().await.stop_apps
+    }
+
+    fn announce(&self, socket: &Path) -> Result<()> {
+        self.data.announce(socket)
+    }
+
+    async fn shutdown(&self, stop_apps: bool) -> Result<()> {
+        let ended = self.engine.shutdown(stop_apps).await;
+        match &self.data_plane {
+            DataPlane::Here(proxy) => proxy.shutdown(GRACE).await,
+            DataPlane::Child { edge, .. } if stop_apps => edge.stop(GRACE).await?,
+            DataPlane::Child { .. } => {}
+        }
+        ended
+    }
+}
