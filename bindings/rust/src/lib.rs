@@ -44,13 +44,18 @@ mod helpers;
 pub mod listen;
 #[cfg(feature = "client")]
 pub mod pack;
+#[cfg(feature = "embedded")]
+pub mod roles;
 
 #[cfg(feature = "client")]
 pub use client::Target;
 #[cfg(feature = "embedded")]
 pub use embedded::{Config, Edge, Program, RuntimeChoice, SystemClock, holder};
 pub use facade::{Platform, Sh0};
-pub use sh0_core::model::Secret;
-pub use sh0_core::{Code, Error, FieldError, ParseError, Problem, Result, auth, model, ops, traits};
+/// What a program does when it is its own [`Config::shim`]: call `main` with the arguments behind the shim's first ones.
+#[cfg(feature = "embedded")]
+pub use sh0_services::runtime::process::shim;
 #[cfg(feature = "engine")]
 pub use sh0_core::engine;
+pub use sh0_core::model::Secret;
+pub use sh0_core::{Code, Error, FieldError, ParseError, Problem, Result, auth, model, ops, traits};

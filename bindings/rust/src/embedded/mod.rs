@@ -43,6 +43,11 @@ impl Sh0 {
     /// Opens the platform in `config.data`: it takes up what was interrupted, and runs until [`Sh0::shutdown`] or until
     /// the last clone is dropped. [`Code::Conflict`](crate::Code::Conflict) names the process that already has it open.
     pub async fn open(config: Config) -> Result<Sh0> {
+        Sh0::open_with(config, |_| {}).await
+    }
+
+    /// The same, with parts of your own: `replace` may put any backend in the place of ours, such as a runtime.
+    pub async fn open_with(config: Config, replace: impl FnOnce(&mut Backends)) -> Result<Sh0> {
         let data = DataDir::acquire(&config.data)?;
         let root = data.path().to_owned();
         let clock = Arc::new(SystemClock::new());
@@ -53,7 +58,7 @@ impl Sh0 {
         let platform = platform_id(store.clone(), &*clock).await?;
         let runtimes = runtimes(&config, &root, platform).await?;
         let data_plane = DataPlane::start(&config.edge, &root).await?;
-        let backends = Backends {
+        let mut backends = Backends {
             store,
             logs: Arc::new(FileLogStore::open(root.join("logs"), Limits::default())?),
             runtimes,
@@ -64,6 +69,13 @@ impl Sh0 {
             sealer: Arc::new(sealer),
             clock,
         };
+        replace(&mut backends);
+        if backends.runtimes.is_empty() {
+            return Err(Error::unavailable(format!(
+                "nothing to run apps with: no Docker Engine answers at {}, and there is no shim program for processes",
+                config.docker_socket.display()
+            )));
+        }
         let engine = Engine::open(backends, engine_config(config, &root)).await?;
         Ok(Sh0::hosting(Arc::new(Embedded { engine, data_plane, data })))
     }
@@ -111,12 +123,6 @@ async fn runtimes(
         process.toolchain.clone_from(&config.toolchain);
         process.hidden = config.hidden.iter().cloned().chain([root.to_owned()]).collect();
         runtimes.insert(RuntimeKind::Process, Arc::new(ProcessRuntime::open(process).await?));
-    }
-    if runtimes.is_empty() {
-        return Err(Error::unavailable(format!(
-            "nothing to run apps with: no Docker Engine answers at {}, and there is no shim program for processes",
-            config.docker_socket.display()
-        )));
     }
     Ok(runtimes)
 }
