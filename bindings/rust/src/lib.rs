@@ -52,9 +52,6 @@ pub use client::Target;
 #[cfg(feature = "embedded")]
 pub use embedded::{Config, Edge, Program, RuntimeChoice, SystemClock, holder};
 pub use facade::{Platform, Sh0};
-/// What a program does when it is its own [`Config::shim`]: call `main` with the arguments behind the shim's first ones.
-#[cfg(feature = "embedded")]
-pub use sh0_services::runtime::process::shim;
 #[cfg(feature = "engine")]
 pub use sh0_core::engine;
 pub use sh0_core::model::Secret;
