@@ -1,28 +1,320 @@
-//! stub
-use crate::{place::Place, run::Voice};
-use sh0::{Error, Result, Sh0};
+//! `sh0 up`, `sh0 down` and `sh0 serve`: the platform in this process, or as a server in the background.
+
+use std::env::{current_exe, home_dir, var};
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use sh0::model::{AppName, AppRef, Source, suggest_label};
+use sh0::ops::deployments::CreateDeployment;
+use sh0::ops::platform::Shutdown;
+use sh0::{Code, Config, Edge, Error, Program, Result, RuntimeChoice, Sh0, roles};
+use sh0_server::{ServeOptions, Server};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::deploy::{self, Wish};
+use crate::exit::{self, INTERRUPTED};
+use crate::place::Place;
+use crate::run::{self, Job, Voice};
+
+/// A server that does not start, or does not end, within so many tenths of a second is given up.
+const PATIENCE: u32 = 600;
+
+/// How a platform of this machine runs.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Up {}
+pub(crate) struct Hosting {
+    /// Where apps run that were never deployed: auto, docker or process
+    #[arg(long, default_value = "auto", value_parser = deploy::runtime)]
+    runtime: Wish,
+    /// Where the proxy listens for host names
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<SocketAddr>,
+    /// A mirror of the registry that base images come from
+    #[arg(long, env = "SH0_IMAGE_MIRROR", hide_env_values = true, value_name = "HOST/PATH")]
+    image_mirror: Option<String>,
+}
+
+/// What to bring up.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Serve {}
-pub(crate) fn role(_: &[std::ffi::OsString]) -> Option<std::process::ExitCode> {
-    None
+pub(crate) struct Up {
+    /// The folder of the app
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// Leave the server running in the background
+    #[arg(short, long)]
+    detach: bool,
+    /// The name of the app; the folder's unless given
+    #[arg(long)]
+    name: Option<AppName>,
+    /// The port of a new app on this machine; a free one unless given
+    #[arg(long)]
+    port: Option<u16>,
+    #[command(flatten)]
+    hosting: Hosting,
 }
-pub(crate) async fn up(_: Voice, _: &Place, _: Up) -> Result<u8> {
-    Err(Error::internal("stub").into())
+
+/// How the server runs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    hosting: Hosting,
+    /// Where the API listens for holders of tokens, beside the Unix socket in the folder of data
+    #[arg(long, value_name = "ADDR")]
+    api: Vec<SocketAddr>,
+    /// A host name of the API, beside its addresses
+    #[arg(long, value_name = "NAME")]
+    api_host: Vec<String>,
+    /// Where the proxy runs: in a process of its own, so that apps answer while the server is restarted, or in this one
+    #[arg(long, default_value = "child", value_parser = ["child", "in-process"])]
+    edge: String,
+    /// Leaves the terminal: `sh0 up -d` starts it so.
+    #[arg(long, hide = true)]
+    background: bool,
 }
-pub(crate) async fn down(_: Voice, _: &Place) -> Result<u8> {
-    Err(Error::internal("stub").into())
+
+/// The roles of the data plane, and of a static app's image: `None` for everything else.
+pub(crate) fn role(typed: &[OsString]) -> Option<ExitCode> {
+    let [program, rest @ ..] = typed else { return None };
+    let first = rest.first().and_then(|first| first.to_str());
+    match (Path::new(program).file_name()?.to_str()?, first) {
+        ("sh0-static", _) => Some(roles::shim(rest.to_vec())),
+        (_, Some("__shim")) => Some(roles::shim(rest[1..].to_vec())),
+        (_, Some("edge")) => Some(match roles::edge(rest[1..].to_vec()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => ExitCode::from(exit::failed(&error, false)),
+        }),
+        _ => None,
+    }
 }
-pub(crate) async fn serve(_: &Place, _: Serve) -> Result<u8> {
-    Err(Error::internal("stub").into())
+
+/// `sh0 up`.
+pub(crate) async fn up(voice: Voice, place: &Place, up: Up) -> Result<u8> {
+    let running = match place.running().await? {
+        None if up.detach => Some(background(voice, place, &up.hosting).await?),
+        running => running,
+    };
+    if let Some(running) = running {
+        deploy_folder(voice, &running, &up).await?;
+        voice.say("the server runs in the background; `sh0 down` stops it");
+        return Ok(0);
+    }
+    let config = config(place, &up.hosting, Edge::InProcess, vec![free(8080)])?;
+    let host = Host::start(place, config, ServeOptions::default()).await?;
+    let deployed = tokio::select! {
+        deployed = deploy_folder(voice, &host.platform, &up) => deployed,
+        () = interrupted() => Ok(INTERRUPTED),
+    };
+    if !matches!(deployed, Ok(0)) {
+        host.end(true).await?;
+        return deployed;
+    }
+    voice.say("Ctrl-C stops it");
+    let stop_apps = tokio::select! {
+        stop_apps = host.platform.stopped() => stop_apps,
+        () = interrupted() => true,
+    };
+    host.end(stop_apps).await
 }
-pub(crate) async fn quiet(_: &Place) -> Result<Sh0> {
-    Err(Error::internal("stub"))
+
+async fn deploy_folder(voice: Voice, platform: &Sh0, up: &Up) -> Result<u8> {
+    let source = platform.folder(&up.path).await?;
+    let folder = std::fs::canonicalize(&up.path)?;
+    let label = suggest_label(&folder.file_name().unwrap_or_default().to_string_lossy());
+    let app = AppRef::from(up.name.clone().map_or_else(|| label.parse(), Ok)?);
+    if let (None, Some(Source::Folder { path })) = (&up.name, platform.find_app(&app).await?.and_then(|app| app.source))
+        && source != (Source::Folder { path: path.clone() })
+    {
+        return Err(Error::conflict(format!(
+            "the app {app} comes from {path}; give this one another name with --name"
+        )));
+    }
+    let create = CreateDeployment { app, source: Some(source), runtime: up.hosting.runtime.0, no_cache: false };
+    deploy::place(voice, platform, create, up.port, false).await
 }
-pub(crate) async fn trial(_: Voice, p: &Place) -> Result<Sh0> {
-    p.connect().await
+
+/// `sh0 down`.
+pub(crate) async fn down(voice: Voice, place: &Place) -> Result<u8> {
+    match place.running().await? {
+        Some(running) => end(place, &running).await?,
+        // The server is dead, what it left is not.
+        None if place.data.join("edge/edge.sock").exists() => quiet(place).await?.shutdown_with(true).await?,
+        None => {
+            voice.say(format!("no server runs for {}", place.data.display()));
+            return Ok(0);
+        }
+    }
+    voice.say("stopped");
+    Ok(0)
 }
-pub(crate) async fn end(_: &Place, _: &Sh0) -> Result<()> {
-    Err(Error::internal("stub").into())
+
+/// `sh0 serve`.
+pub(crate) async fn serve(place: &Place, serve: Serve) -> Result<u8> {
+    if serve.background {
+        rustix::process::setsid().map_err(std::io::Error::from)?;
+    }
+    let level = var("SH0_LOG").unwrap_or_else(|_| "info".into());
+    let filter = tracing_subscriber::EnvFilter::try_new(&level)
+        .map_err(|error| Error::invalid("SH0_LOG", error.to_string(), "use error, warn, info, debug or trace"))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let edge = match serve.edge.as_str() {
+        "child" => Edge::Child(Program::new(current_exe()?).arg("edge")),
+        _ => Edge::InProcess,
+    };
+    let port = if rustix::process::geteuid().is_root() { 80 } else { 8080 };
+    let config = config(place, &serve.hosting, edge, vec![(Ipv4Addr::UNSPECIFIED, port).into()])?;
+    tracing::info!(data = %place.data.display(), listen = ?config.listen, "sh0 {} starts", config.version);
+    let options = ServeOptions { tcp: serve.api, allowed_hosts: serve.api_host, ..ServeOptions::default() };
+    let host = Host::start(place, config, options).await?;
+    tracing::info!(socket = ?host.server.unix_socket(), api = ?host.server.tcp(), "ready");
+    let stop_apps = tokio::select! {
+        stop_apps = host.platform.stopped() => stop_apps,
+        () = interrupted() => false,
+    };
+    tracing::info!(stop_apps, "ending");
+    host.end(stop_apps).await
+}
+
+/// Runs a job on a platform that lives only as long as the question.
+pub(crate) async fn trial(voice: Voice, place: &Place, job: Job) -> Result<u8> {
+    voice.say(format!("no server runs for {}: this is what one would find here", place.data.display()));
+    let folder = tempfile::tempdir()?;
+    let hosting = Hosting { runtime: Wish(None), listen: Vec::new(), image_mirror: None };
+    let place = Place::at(folder.path());
+    let platform = Sh0::open(config(&place, &hosting, Edge::InProcess, Vec::new())?).await?;
+    let ended = run::run(voice, &platform, job).await;
+    platform.shutdown_with(true).await?;
+    ended
+}
+
+/// The platform of a folder whose server does not run, to put it in order.
+pub(crate) async fn quiet(place: &Place) -> Result<Sh0> {
+    let hosting = Hosting { runtime: Wish(None), listen: Vec::new(), image_mirror: None };
+    let edge = Edge::Child(Program::new(current_exe()?).arg("edge"));
+    Sh0::open(config(place, &hosting, edge, Vec::new())?).await
+}
+
+/// Ends a platform with its apps, and waits until it has let go of its folder.
+pub(crate) async fn end(place: &Place, platform: &Sh0) -> Result<()> {
+    platform.call(Shutdown { stop_apps: true }).await?;
+    platform.shutdown_with(true).await?;
+    for _ in 0..PATIENCE {
+        if sh0::holder(&place.data)?.is_none() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(Error::new(Code::Timeout, "the server has been asked to end, but has not ended yet"))
+}
+
+/// A platform in this process, and the server that lets others in.
+struct Host {
+    platform: Sh0,
+    server: Server,
+}
+
+impl Host {
+    async fn start(place: &Place, config: Config, options: ServeOptions) -> Result<Host> {
+        let platform = Sh0::open(config).await?;
+        let socket = Some(place.data.join("sh0.sock"));
+        let server = sh0_server::serve(platform.clone(), ServeOptions { unix_socket: socket, ..options }).await?;
+        Ok(Host { platform, server })
+    }
+
+    /// In good order; a second Ctrl-C forces it.
+    async fn end(self, stop_apps: bool) -> Result<u8> {
+        let ending = async {
+            self.server.shutdown().await;
+            self.platform.shutdown_with(stop_apps).await
+        };
+        tokio::select! {
+            ended = ending => ended.map(|()| 0),
+            () = interrupted() => Ok(INTERRUPTED),
+        }
+    }
+}
+
+/// Ctrl-C, or the request to end that service managers send.
+fn interrupted() -> impl Future<Output = ()> {
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+}
+
+fn config(place: &Place, hosting: &Hosting, edge: Edge, listen: Vec<SocketAddr>) -> Result<Config> {
+    let runtime = match hosting.runtime.0 {
+        None => RuntimeChoice::Auto,
+        Some(sh0::model::RuntimeKind::Docker) => RuntimeChoice::Docker,
+        Some(sh0::model::RuntimeKind::Process) => RuntimeChoice::Process,
+    };
+    let listen = if hosting.listen.is_empty() { listen } else { hosting.listen.clone() };
+    // Apps are no more public than the proxy is.
+    let public = listen.iter().any(|addr| !addr.ip().is_loopback());
+    let app_bind = if public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    let mut config = Config::new(&place.data)
+        .runtime(runtime)
+        .listen(listen)
+        .app_bind(app_bind.into())
+        .shim(Program::new(current_exe()?).arg("__shim"))
+        .static_server(roles::program_and_libraries()?)
+        .edge(edge);
+    config.image_mirror.clone_from(&hosting.image_mirror);
+    config.path = var("PATH").ok();
+    let rustup = home_dir().map(|home| home.join(".rustup")).filter(|path| path.is_dir());
+    let toolchains = ["RUSTUP_HOME", "GOROOT", "JAVA_HOME"].map(|name| (name, var(name).ok()));
+    for (name, value) in toolchains {
+        let usual = rustup.as_ref().filter(|_| name == "RUSTUP_HOME").map(|path| path.display().to_string());
+        if let Some(value) = value.or(usual) {
+            config = config.toolchain(name, value);
+        }
+    }
+    Ok(config)
+}
+
+/// A port of loopback that is free now: `wanted` if it is.
+fn free(wanted: u16) -> SocketAddr {
+    let bound = [wanted, 0].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|l| l.local_addr()));
+    bound.into_iter().flatten().next().unwrap_or((Ipv4Addr::LOCALHOST, wanted).into())
+}
+
+/// Starts `sh0 serve` in the background, and waits until it answers.
+async fn background(voice: Voice, place: &Place, hosting: &Hosting) -> Result<Sh0> {
+    DirBuilder::new().recursive(true).mode(0o700).create(&place.data)?;
+    let path = place.data.join("serve.log");
+    let log: File = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+    let mut serve = Command::new(current_exe()?);
+    serve.arg("serve").arg("--background").arg("--data").arg(&place.data).stdin(Stdio::null());
+    let listen = if hosting.listen.is_empty() { vec![free(8080)] } else { hosting.listen.clone() };
+    listen.iter().for_each(|addr| drop(serve.arg("--listen").arg(addr.to_string())));
+    if let Some(kind) = hosting.runtime.0 {
+        serve.arg("--runtime").arg(kind.as_str());
+    }
+    if let Some(mirror) = &hosting.image_mirror {
+        serve.arg("--image-mirror").arg(mirror);
+    }
+    let mut child = serve.stdout(log.try_clone()?).stderr(log).spawn()?;
+    voice.say(format!("starting a server for {}", place.data.display()));
+    for _ in 0..PATIENCE {
+        if let Some(running) = place.running().await? {
+            return Ok(running);
+        }
+        if let Some(status) = child.try_wait()? {
+            let text = std::fs::read_to_string(&path)?;
+            let last = text.lines().last().unwrap_or_default();
+            return Err(Error::unavailable(format!("the server ended ({status}): {last}; see {}", path.display())));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(Error::new(Code::Timeout, format!("the server does not answer; see {}", path.display())))
 }

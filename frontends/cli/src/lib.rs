@@ -140,7 +140,11 @@ async fn table(voice: Voice, place: &Place, verb: &verbs::Verb, matches: &[&ArgM
     let mut input = args::input(verb, matches)?;
     let instead = verb.instead.filter(|(flag, ..)| args::flag(flag, matches));
     let (op, show) = instead.map_or((verb.op, verb.show), |(_, op, show)| (op, show));
-    let platform = if verb.patient { host::trial(voice, place).await? } else { place.connect().await? };
+    let (yes, detach) = (args::flag("yes", matches), args::flag("detach", matches));
+    if verb.patient && place.running().await?.is_none() {
+        return host::trial(voice, place, Job { op, input, show: Some(show), yes, detach }).await;
+    }
+    let platform = place.connect().await?;
     if verb.edits {
         let app = platform.call(GetApp { app: serde_json::from_value(input["app"].clone())? }).await?;
         let mut settings = serde_json::to_value(app.settings)?;
@@ -153,7 +157,6 @@ async fn table(voice: Voice, place: &Place, verb: &verbs::Verb, matches: &[&ArgM
         }
         input["settings"] = settings;
     }
-    let (yes, detach) = (args::flag("yes", matches), args::flag("detach", matches));
     run::run(voice, &platform, Job { op, input, show: Some(show), yes, detach }).await
 }
 
