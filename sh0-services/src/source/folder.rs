@@ -1,0 +1,201 @@
+//! Copying a folder of this machine, and the hash of what was copied.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use ignore::WalkBuilder;
+use rustix::fs::OFlags;
+use sh0_core::{Error, Result};
+use sha2::{Digest, Sha256};
+
+use super::{Budget, Copied, Limits, Stop, create, links};
+
+/// Copies `from` into the empty folder `to`.
+pub(super) fn copy(from: &Path, to: &Path, limits: &Limits, stop: &Stop) -> Result<Copied> {
+    let from = from
+        .canonicalize()
+        .map_err(|error| Error::from(error).context(format!("{} cannot be read", from.display())))?;
+    if !from.is_dir() {
+        return Err(Error::invalid(
+            "source.path",
+            format!("{} is not a folder", from.display()),
+            "name the folder of the app",
+        ));
+    }
+    // The copies of the platform inside the folder of an app would be copied into themselves.
+    let own = to.canonicalize()?;
+    let mut copy = Copy { to, hash: TreeHash::default(), budget: Budget::new(limits), notes: Vec::new() };
+    for entry in walk(&from, own.parent().and_then(Path::parent)) {
+        stop.check()?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                copy.notes.push(format!("left out: {error}"));
+                continue;
+            }
+        };
+        let Some(inside) = entry.path().strip_prefix(&from).ok().filter(|inside| !inside.as_os_str().is_empty()) else {
+            continue;
+        };
+        copy.entry(entry.path(), inside, stop)?;
+    }
+    Ok(Copied { hash: copy.hash.finish(), notes: copy.notes })
+}
+
+/// Every entry that belongs to the source, folders before what is in them, in the order of names.
+fn walk(from: &Path, own: Option<&Path>) -> ignore::Walk {
+    let own = own.map(Path::to_owned);
+    WalkBuilder::new(from)
+        .standard_filters(false)
+        .git_ignore(true)
+        .require_git(false)
+        .parents(false)
+        .add_custom_ignore_filename(".sh0ignore")
+        .follow_links(false)
+        .sort_by_file_name(std::ffi::OsStr::cmp)
+        .filter_entry(move |entry| {
+            entry.depth() == 0 || !(is_left_out(entry.path()) || own.as_deref() == Some(entry.path()))
+        })
+        .build()
+}
+
+/// History, and what is made anew on every machine.
+fn is_left_out(path: &Path) -> bool {
+    let beside = |file: &str| path.parent().is_some_and(|folder| folder.join(file).is_file());
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some(".git" | ".hg" | ".svn" | "__pycache__" | ".DS_Store") => true,
+        Some("node_modules") => beside("package.json"),
+        Some("target") => beside("Cargo.toml"),
+        _ => path.join("pyvenv.cfg").is_file(),
+    }
+}
+
+struct Copy<'a> {
+    to: &'a Path,
+    hash: TreeHash,
+    budget: Budget<'a>,
+    notes: Vec<String>,
+}
+
+impl Copy<'_> {
+    fn entry(&mut self, path: &Path, inside: &Path, stop: &Stop) -> Result<()> {
+        let to = self.to.join(inside);
+        // What vanishes while a folder is copied (an editor's temporary file) was not meant.
+        let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+        self.budget.entry()?;
+        if found.is_dir() {
+            fs::create_dir(&to)?;
+        } else if found.is_symlink() {
+            self.link(path, inside, &to)?;
+        } else if found.is_file() {
+            self.file(path, inside, &to, stop)?;
+        } else {
+            self.notes.push(format!("left out {}: neither file, folder nor link", inside.display()));
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, path: &Path, inside: &Path, to: &Path) -> Result<()> {
+        let Ok(target) = fs::read_link(path) else { return Ok(()) };
+        if !links::stays_inside(inside, &target) {
+            self.notes.push(format!("left out {}: the link leads outside", inside.display()));
+            return Ok(());
+        }
+        std::os::unix::fs::symlink(&target, to)?;
+        self.hash.link(inside, &target);
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, inside: &Path, to: &Path, stop: &Stop) -> Result<()> {
+        // The name may have become a link or a pipe since it was looked at.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+        let opened = fs::OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
+        let mut from = match opened {
+            Ok(from) => from,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::from(error).context(format!("{} cannot be read", path.display()))),
+        };
+        let found = from.metadata()?;
+        if !found.is_file() {
+            return Ok(());
+        }
+        let executable = found.permissions().mode() & 0o111 != 0;
+        let mut out = create(to, executable)?;
+        self.hash.file(inside, executable);
+        pump(&mut from, &mut out, &mut self.hash, &mut self.budget, stop)
+    }
+}
+
+/// Copies bytes, and counts and hashes them on the way.
+pub(super) fn pump(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    hash: &mut TreeHash,
+    budget: &mut Budget<'_>,
+    stop: &Stop,
+) -> Result<()> {
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        stop.check()?;
+        let read = match from.read(&mut buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        if read == 0 {
+            hash.end();
+            return Ok(());
+        }
+        budget.bytes(read as u64)?;
+        hash.bytes(&buffer[..read]);
+        to.write_all(&buffer[..read])?;
+    }
+}
+
+/// The hash of a tree: of every file its path, whether it is executable, and its bytes; of every link its path and its
+/// target. Empty folders do not count. Two trees that build alike have the same.
+#[derive(Default)]
+pub(super) struct TreeHash {
+    whole: Sha256,
+    file: Option<Sha256>,
+}
+
+impl TreeHash {
+    pub(super) fn file(&mut self, path: &Path, executable: bool) {
+        self.name(if executable { b"x" } else { b"f" }, path);
+        self.file = Some(Sha256::new());
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(file) = &mut self.file {
+            file.update(bytes);
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        if let Some(file) = self.file.take() {
+            self.whole.update(file.finalize());
+        }
+    }
+
+    pub(super) fn link(&mut self, path: &Path, target: &Path) {
+        self.name(b"l", path);
+        self.name(b"t", target);
+    }
+
+    /// Length first, so that no two lists of names run together the same way.
+    fn name(&mut self, kind: &[u8; 1], path: &Path) {
+        let bytes = path.as_os_str().as_bytes();
+        self.whole.update(kind);
+        self.whole.update((bytes.len() as u64).to_be_bytes());
+        self.whole.update(bytes);
+    }
+
+    pub(super) fn finish(self) -> String {
+        let digest = self.whole.finalize();
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{hex}")
+    }
+}
