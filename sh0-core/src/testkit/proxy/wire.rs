@@ -26,7 +26,8 @@ impl Response {
             .head
             .lines()
             .filter_map(|line| line.split_once(':'))
-            .filter_map(|(key, value)| key.eq_ignore_ascii_case(name).then(|| value.trim()));
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim());
         let value = values.next();
         assert!(values.next().is_none(), "the header {name} is there more than once:\n{}", self.head);
         value

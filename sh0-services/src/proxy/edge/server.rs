@@ -69,8 +69,10 @@ pub async fn run(options: EdgeOptions) -> Result<()> {
     let listener = open_socket(&options.socket)?;
 
     let (orders, mut stops) = mpsc::channel(1);
+    // Outlives `serve`: whoever ordered the stop waits for an answer.
+    let mut clients = JoinSet::new();
     let stop = tokio::select! {
-        () = serve(listener, &proxy, &options.state, orders) => None,
+        () = serve(listener, &mut clients, &proxy, &options.state, orders) => None,
         stop = stops.recv() => stop,
         result = ended_by_signal() => { result?; None }
     };
@@ -152,8 +154,13 @@ async fn ended_by_signal() -> Result<()> {
     Ok(())
 }
 
-async fn serve(listener: UnixListener, proxy: &Arc<EmbeddedProxy>, state: &Path, orders: mpsc::Sender<Stop>) {
-    let mut clients = JoinSet::new();
+async fn serve(
+    listener: UnixListener,
+    clients: &mut JoinSet<()>,
+    proxy: &Arc<EmbeddedProxy>,
+    state: &Path,
+    orders: mpsc::Sender<Stop>,
+) {
     // Tables are saved in the order in which they came into force.
     let saving = Arc::new(tokio::sync::Mutex::new(()));
     loop {

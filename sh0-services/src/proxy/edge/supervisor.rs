@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sh0_core::{Code, Error, Result};
 use tokio::io::AsyncReadExt;
+use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
@@ -124,8 +126,7 @@ impl EdgeSupervisor {
         let gone = async {
             match running.child.as_mut().filter(|child| child.id() == Some(pong.pid)) {
                 Some(child) => drop(child.wait().await),
-                // The socket closes when the process ends.
-                None => until_closed(&mut stream).await,
+                None => until_ended(pong.pid).await,
             }
         };
         if tokio::time::timeout(grace + START, gone).await.is_err() {
@@ -200,6 +201,16 @@ impl EdgeSupervisor {
 async fn until_closed(stream: &mut UnixStream) {
     let mut buffer = [0; 64];
     while let Ok(1..) = stream.read(&mut buffer).await {}
+}
+
+/// Waits for a process that is not our child (pidfd_open(2): readable once the process ended).
+async fn until_ended(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let watched = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK).ok()).and_then(|fd| AsyncFd::register(fd).ok());
+    // Nothing to watch: it is gone already.
+    if let Some(watched) = watched {
+        let _ = watched.readable().await;
+    }
 }
 
 fn open_log(path: &Path) -> io::Result<File> {
