@@ -16,9 +16,13 @@ const SHELLS: &[(&str, &str)] = &[("sh0-core/src/model/command.rs", "shell")];
 /// The only functions that may end the process, each for a fault of the program that its own tests find.
 const PANICS: &[(&str, &str)] = &[("sh0-core/src/ops/schema.rs", "contract")];
 
+/// The program whose text the README shows.
+const EXAMPLE: &str = "examples/embed/src/bin/deploy.rs";
+
 pub(crate) fn check(repo: &Repo) -> Outcome {
     let sources = shipped(repo)?;
-    let mut wrong = Vec::new();
+    let (example, readme) = (repo.text(EXAMPLE)?, repo.text("README.md")?);
+    let mut wrong = not_in(&example.unwrap_or_default(), &readme.unwrap_or_default());
     for path in repo.files()? {
         if let Some(text) = repo.text(&path)? {
             wrong.extend(forbidden_words(&path, &text));
@@ -39,6 +43,13 @@ pub(crate) fn check(repo: &Repo) -> Outcome {
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+/// Rust code of the README that is not, word for word, in a program that runs in the tests.
+fn not_in(example: &str, readme: &str) -> Vec<String> {
+    let blocks = readme.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let missing = blocks.filter(|block| !example.contains(block));
+    missing.map(|block| format!("README.md: not in {EXAMPLE}:\n{block}")).collect()
 }
 
 /// Paths of the machine we happen to work on, hosts of package registries, and marks of unfinished work.
