@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 use sh0_core::model::{App, AppRef, Deployment, Page, ProjectRef};
+use sh0_core::ops::OpDef;
 use sh0_core::ops::apps::{CreateApp, DeleteApp, GetApp, ListApps};
 use sh0_core::ops::deployments::CreateDeployment;
+use sh0_core::ops::fields::has;
 use sh0_core::ops::projects::ListProjects;
-use sh0_core::ops::{OpDef, contract};
 use sh0_core::{Code, Error, Result};
 
 use crate::Sh0;
@@ -40,9 +41,7 @@ impl Sh0 {
     pub async fn call_whole(&self, op: &'static OpDef, input: Value) -> Result<Value> {
         let door = self.dispatch();
         let mut output = door.call(op, input.clone()).await?;
-        let fields = contract().inputs.get(op.meta.name).and_then(|input| input.get("properties"));
-        let has = |field: &&str| fields.is_some_and(|fields| fields.get(*field).is_some());
-        let Some(cursor) = ["cursor", "after"].into_iter().find(|field| has(field)) else { return Ok(output) };
+        let Some(cursor) = ["cursor", "after"].into_iter().find(|field| has(op, field)) else { return Ok(output) };
         if ["limit", "tail", cursor].iter().any(|field| input.get(field).is_some()) {
             return Ok(output);
         }

@@ -36,6 +36,8 @@
 #[cfg(feature = "client")]
 mod client;
 pub mod console;
+#[cfg(all(feature = "client", feature = "embedded"))]
+pub mod daemon;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod facade;
@@ -46,6 +48,7 @@ pub mod listen;
 pub mod pack;
 #[cfg(feature = "embedded")]
 pub mod roles;
+pub mod text;
 
 #[cfg(feature = "client")]
 pub use client::Target;

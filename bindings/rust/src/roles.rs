@@ -1,21 +1,14 @@
-//! The small programs of the data plane, for binaries that are all of sh0 in one file: `sh0 __shim`, `sh0 edge`, and the
-//! server of static files inside images. Call them before anything else: before a runtime, a thread, a parser.
+//! For binaries that are all of sh0 in one file: the proxy as a process of its own, and what an image needs so that this
+//! very program runs in it. [`shim`](crate::shim) is the other such role. Call them before anything else: before a
+//! runtime, a thread, a parser.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use sh0_core::{Error, Result};
 use sh0_services::proxy::edge::{self, EdgeOptions};
-use sh0_services::runtime::process::shim;
-
-/// The supervisor of one instance of the process runtime; also serves static files. `args` are those behind the role's
-/// name.
-pub fn shim(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    shim::main(args)
-}
 
 /// The proxy as a process of its own, until it is told to stop: `--socket PATH --state FILE`.
 pub fn edge(args: impl IntoIterator<Item = OsString>) -> Result<()> {

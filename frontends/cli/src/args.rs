@@ -6,8 +6,8 @@ use clap::builder::ArgPredicate;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 use sh0::model::ParseError;
-use sh0::ops::fields::{Field, Kind, fields};
-use sh0::ops::{OpKind, Risk, contract};
+use sh0::ops::fields::{Field, Kind, fields, merge, summary};
+use sh0::ops::{OpKind, Risk};
 use sh0::{Code, Error, Result};
 
 use crate::verbs::{Show, VERBS, Verb};
@@ -57,17 +57,6 @@ pub(crate) fn flag(name: &str, matches: &[&ArgMatches]) -> bool {
     matches.iter().any(|matches| matches!(matches.try_get_one::<bool>(name), Ok(Some(true))))
 }
 
-/// Lays changes over a value; `null` takes away what is there.
-pub(crate) fn merge(target: &mut Value, changes: Value) {
-    let Value::Object(changes) = changes else { return *target = changes };
-    for (name, change) in changes {
-        match change {
-            Value::Null => drop(target.as_object_mut().and_then(|fields| fields.remove(&name))),
-            change => merge(&mut target[name], change),
-        }
-    }
-}
-
 /// The content of a file, or of standard input for `-`.
 pub(crate) fn read_text(path: &str) -> Result<String, String> {
     let mut text = String::new();
@@ -76,21 +65,6 @@ pub(crate) fn read_text(path: &str) -> Result<String, String> {
         path => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
     };
     read.map(|_| text).map_err(|error| error.to_string())
-}
-
-/// Whether the operation's input has this field.
-pub(crate) fn has_field(op: &str, field: &str) -> bool {
-    contract().inputs.get(op).and_then(|input| input.get("properties")?.get(field)).is_some()
-}
-
-/// What the operation does: the first sentence of its declaration.
-pub(crate) fn about(op: &str) -> String {
-    contract().inputs.get(op).and_then(|input| input.get("description")?.as_str()).map(sentence).unwrap_or_default()
-}
-
-fn sentence(text: &str) -> String {
-    let text = text.replace('\n', " ");
-    text.split_once(". ").map_or(text.as_str(), |(first, _)| first).trim_end_matches('.').to_owned()
 }
 
 /// The fields that can be typed; within objects, only those of the one that the verb edits.
@@ -111,10 +85,9 @@ fn filled(word: &'static str, verb: &Verb) -> Command {
     let switch = |name: &'static str, help: &str| {
         Arg::new(name).long(name).short(letter(name)).action(ArgAction::SetTrue).help(help.to_owned())
     };
-    let mut command =
-        Command::new(word).about(about(verb.op.meta.name)).args(typeable(verb).map(|field| arg(verb, field)));
+    let mut command = Command::new(word).about(summary(verb.op)).args(typeable(verb).map(|field| arg(verb, field)));
     if let Some((name, op, _)) = verb.instead {
-        command = command.arg(switch(name, &about(op.meta.name)));
+        command = command.arg(switch(name, &summary(op)));
     }
     if matches!(verb.show, Show::Way("deployment")) {
         command = command.arg(switch("detach", "Do not wait until it is live"));
@@ -131,7 +104,7 @@ fn letter(name: &str) -> Option<char> {
 
 fn arg(verb: &Verb, field: Field) -> Arg {
     let (name, app) = (name(&field), field.path == ["app"] && verb.place != "app");
-    let mut arg = Arg::new(name.clone()).value_name(name.to_uppercase()).help(sentence(field.about));
+    let mut arg = Arg::new(name.clone()).value_name(name.to_uppercase()).help(field.summary());
     arg = match verb.place == name || (field.required && !app) {
         true => arg.required(field.required),
         false => arg.long(name.clone()).short(letter(&name)),

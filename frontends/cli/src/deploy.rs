@@ -39,7 +39,7 @@ pub(crate) struct Deploy {
 }
 
 /// A runtime; `auto` when absent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Wish(pub(crate) Option<RuntimeKind>);
 
 /// Reads `auto`, `docker` or `process`.

@@ -2,18 +2,14 @@
 
 use std::env::{current_exe, home_dir, var};
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions};
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::process::ExitCode;
 
 use sh0::model::{AppName, AppRef, Source, suggest_label};
 use sh0::ops::deployments::CreateDeployment;
-use sh0::ops::platform::Shutdown;
-use sh0::{Code, Config, Edge, Error, Program, Result, RuntimeChoice, Sh0, roles};
+use sh0::{Config, Edge, Error, Program, Result, RuntimeChoice, Sh0, daemon, roles, shim};
 use sh0_server::{ServeOptions, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,11 +18,8 @@ use crate::exit::{self, INTERRUPTED};
 use crate::place::Place;
 use crate::run::{self, Job, Voice};
 
-/// A server that does not start, or does not end, within so many tenths of a second is given up.
-const PATIENCE: u32 = 600;
-
 /// How a platform of this machine runs.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Hosting {
     /// Where apps run that were never deployed: auto, docker or process
     #[arg(long, default_value = "auto", value_parser = deploy::runtime)]
@@ -82,8 +75,8 @@ pub(crate) fn role(typed: &[OsString]) -> Option<ExitCode> {
     let [program, rest @ ..] = typed else { return None };
     let first = rest.first().and_then(|first| first.to_str());
     match (Path::new(program).file_name()?.to_str()?, first) {
-        ("sh0-static", _) => Some(roles::shim(rest.to_vec())),
-        (_, Some("__shim")) => Some(roles::shim(rest[1..].to_vec())),
+        ("sh0-static", _) => Some(shim::main(rest.to_vec())),
+        (_, Some("__shim")) => Some(shim::main(rest[1..].to_vec())),
         (_, Some("edge")) => Some(match roles::edge(rest[1..].to_vec()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => ExitCode::from(exit::failed(&error, false)),
@@ -103,7 +96,7 @@ pub(crate) async fn up(voice: Voice, place: &Place, up: Up) -> Result<u8> {
         voice.say("the server runs in the background; `sh0 down` stops it");
         return Ok(0);
     }
-    let config = config(place, &up.hosting, Edge::InProcess, vec![free(8080)])?;
+    let config = config(&place.data, &up.hosting, Edge::InProcess, vec![free(8080)])?;
     let host = Host::start(place, config, ServeOptions::default()).await?;
     let deployed = tokio::select! {
         deployed = deploy_folder(voice, &host.platform, &up) => deployed,
@@ -140,7 +133,7 @@ async fn deploy_folder(voice: Voice, platform: &Sh0, up: &Up) -> Result<u8> {
 /// `sh0 down`.
 pub(crate) async fn down(voice: Voice, place: &Place) -> Result<u8> {
     match place.running().await? {
-        Some(running) => end(place, &running).await?,
+        Some(running) => daemon::end(&running, &place.data).await?,
         // The server is dead, what it left is not.
         None if place.data.join("edge/edge.sock").exists() => quiet(place).await?.shutdown_with(true).await?,
         None => {
@@ -166,7 +159,7 @@ pub(crate) async fn serve(place: &Place, serve: Serve) -> Result<u8> {
         _ => Edge::InProcess,
     };
     let port = if rustix::process::geteuid().is_root() { 80 } else { 8080 };
-    let config = config(place, &serve.hosting, edge, vec![(Ipv4Addr::UNSPECIFIED, port).into()])?;
+    let config = config(&place.data, &serve.hosting, edge, vec![(Ipv4Addr::UNSPECIFIED, port).into()])?;
     tracing::info!(data = %place.data.display(), listen = ?config.listen, "sh0 {} starts", config.version);
     let options = ServeOptions { tcp: serve.api, allowed_hosts: serve.api_host, ..ServeOptions::default() };
     let host = Host::start(place, config, options).await?;
@@ -183,9 +176,7 @@ pub(crate) async fn serve(place: &Place, serve: Serve) -> Result<u8> {
 pub(crate) async fn trial(voice: Voice, place: &Place, job: Job) -> Result<u8> {
     voice.say(format!("no server runs for {}: this is what one would find here", place.data.display()));
     let folder = tempfile::tempdir()?;
-    let hosting = Hosting { runtime: Wish(None), listen: Vec::new(), image_mirror: None };
-    let place = Place::at(folder.path());
-    let platform = Sh0::open(config(&place, &hosting, Edge::InProcess, Vec::new())?).await?;
+    let platform = Sh0::open(config(folder.path(), &Hosting::default(), Edge::InProcess, Vec::new())?).await?;
     let ended = run::run(voice, &platform, job).await;
     platform.shutdown_with(true).await?;
     ended
@@ -193,22 +184,8 @@ pub(crate) async fn trial(voice: Voice, place: &Place, job: Job) -> Result<u8> {
 
 /// The platform of a folder whose server does not run, to put it in order.
 pub(crate) async fn quiet(place: &Place) -> Result<Sh0> {
-    let hosting = Hosting { runtime: Wish(None), listen: Vec::new(), image_mirror: None };
     let edge = Edge::Child(Program::new(current_exe()?).arg("edge"));
-    Sh0::open(config(place, &hosting, edge, Vec::new())?).await
-}
-
-/// Ends a platform with its apps, and waits until it has let go of its folder.
-pub(crate) async fn end(place: &Place, platform: &Sh0) -> Result<()> {
-    platform.call(Shutdown { stop_apps: true }).await?;
-    platform.shutdown_with(true).await?;
-    for _ in 0..PATIENCE {
-        if sh0::holder(&place.data)?.is_none() {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Err(Error::new(Code::Timeout, "the server has been asked to end, but has not ended yet"))
+    Sh0::open(config(&place.data, &Hosting::default(), edge, Vec::new())?).await
 }
 
 /// A platform in this process, and the server that lets others in.
@@ -252,7 +229,7 @@ fn interrupted() -> impl Future<Output = ()> {
     }
 }
 
-fn config(place: &Place, hosting: &Hosting, edge: Edge, listen: Vec<SocketAddr>) -> Result<Config> {
+fn config(data: &Path, hosting: &Hosting, edge: Edge, listen: Vec<SocketAddr>) -> Result<Config> {
     let runtime = match hosting.runtime.0 {
         None => RuntimeChoice::Auto,
         Some(sh0::model::RuntimeKind::Docker) => RuntimeChoice::Docker,
@@ -262,7 +239,7 @@ fn config(place: &Place, hosting: &Hosting, edge: Edge, listen: Vec<SocketAddr>)
     // Apps are no more public than the proxy is.
     let public = listen.iter().any(|addr| !addr.ip().is_loopback());
     let app_bind = if public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-    let mut config = Config::new(&place.data)
+    let mut config = Config::new(data)
         .runtime(runtime)
         .listen(listen)
         .app_bind(app_bind.into())
@@ -271,15 +248,13 @@ fn config(place: &Place, hosting: &Hosting, edge: Edge, listen: Vec<SocketAddr>)
         .edge(edge);
     config.image_mirror.clone_from(&hosting.image_mirror);
     config.path = var("PATH").ok();
-    let rustup = home_dir().map(|home| home.join(".rustup")).filter(|path| path.is_dir());
-    let toolchains = ["RUSTUP_HOME", "GOROOT", "JAVA_HOME"].map(|name| (name, var(name).ok()));
-    for (name, value) in toolchains {
-        let usual = rustup.as_ref().filter(|_| name == "RUSTUP_HOME").map(|path| path.display().to_string());
-        if let Some(value) = value.or(usual) {
-            config = config.toolchain(name, value);
-        }
+    // Rust's tools are links to a program that has to find them; it is the one toolchain that cannot do without.
+    let usual = home_dir().map(|home| home.join(".rustup")).filter(|path| path.is_dir());
+    match (var("RUSTUP_HOME"), usual) {
+        (Ok(home), _) => Ok(config.toolchain("RUSTUP_HOME", home)),
+        (_, Some(home)) => Ok(config.toolchain("RUSTUP_HOME", home.to_string_lossy())),
+        _ => Ok(config),
     }
-    Ok(config)
 }
 
 /// A port of loopback that is free now: `wanted` if it is.
@@ -288,33 +263,18 @@ fn free(wanted: u16) -> SocketAddr {
     bound.into_iter().flatten().next().unwrap_or((Ipv4Addr::LOCALHOST, wanted).into())
 }
 
-/// Starts `sh0 serve` in the background, and waits until it answers.
+/// `sh0 serve` in the background.
 async fn background(voice: Voice, place: &Place, hosting: &Hosting) -> Result<Sh0> {
-    DirBuilder::new().recursive(true).mode(0o700).create(&place.data)?;
-    let path = place.data.join("serve.log");
-    let log: File = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-    let mut serve = Command::new(current_exe()?);
-    serve.arg("serve").arg("--background").arg("--data").arg(&place.data).stdin(Stdio::null());
     let listen = if hosting.listen.is_empty() { vec![free(8080)] } else { hosting.listen.clone() };
-    listen.iter().for_each(|addr| drop(serve.arg("--listen").arg(addr.to_string())));
+    let data = place.data.to_str().ok_or_else(|| Error::invalid("--data", "is not UTF-8", "name another folder"))?;
+    let mut serve = Program::new(current_exe()?).arg("serve").arg("--background").arg("--data").arg(data);
+    serve = listen.iter().fold(serve, |serve, addr| serve.arg("--listen").arg(addr.to_string()));
     if let Some(kind) = hosting.runtime.0 {
-        serve.arg("--runtime").arg(kind.as_str());
+        serve = serve.arg("--runtime").arg(kind.as_str());
     }
     if let Some(mirror) = &hosting.image_mirror {
-        serve.arg("--image-mirror").arg(mirror);
+        serve = serve.arg("--image-mirror").arg(mirror);
     }
-    let mut child = serve.stdout(log.try_clone()?).stderr(log).spawn()?;
-    voice.say(format!("starting a server for {}", place.data.display()));
-    for _ in 0..PATIENCE {
-        if let Some(running) = place.running().await? {
-            return Ok(running);
-        }
-        if let Some(status) = child.try_wait()? {
-            let text = std::fs::read_to_string(&path)?;
-            let last = text.lines().last().unwrap_or_default();
-            return Err(Error::unavailable(format!("the server ended ({status}): {last}; see {}", path.display())));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Err(Error::new(Code::Timeout, format!("the server does not answer; see {}", path.display())))
+    voice.say(format!("starting a server for {data}"));
+    daemon::start(&serve, data).await
 }

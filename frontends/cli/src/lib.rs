@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `verbs` | every verb that is an operation and nothing more, as data |
 //! | `args` | from declarations to clap's commands, from what was typed to an operation's input |
-//! | `run`, `render` | input to the platform, output to the person or the program |
+//! | `run` | input to the platform, output to the person or the program |
 //! | `deploy` | `sh0 deploy`, and the steps of any deployment as they happen |
 //! | `terminal` | the terminal that this program stands in |
 //! | `host` | `sh0 up`, `down`, `serve`: the platform in this process, or in the background |
@@ -28,7 +28,6 @@ mod deploy;
 mod exit;
 mod host;
 mod place;
-mod render;
 mod run;
 mod terminal;
 mod upkeep;
@@ -39,6 +38,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand};
 use serde_json::Value;
 use sh0::ops::apps::GetApp;
+use sh0::ops::fields::merge;
 use sh0::{Code, Error, Result};
 
 use place::{Options, Place};
@@ -150,10 +150,10 @@ async fn table(voice: Voice, place: &Place, verb: &verbs::Verb, matches: &[&ArgM
         let mut settings = serde_json::to_value(app.settings)?;
         match input["settings"].take() {
             Value::Null if input.get("name").is_none() => {
-                voice.data(&render::whole("fields", &settings));
+                voice.data(&sh0::text::fields(&settings));
                 return Ok(0);
             }
-            changes => args::merge(&mut settings, changes),
+            changes => merge(&mut settings, changes),
         }
         input["settings"] = settings;
     }

@@ -1,9 +1,9 @@
 //! Which platform is meant: a server elsewhere, or the data folder of this machine.
 
 use std::env::{home_dir, var, var_os};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use sh0::{Code, Error, Result, Secret, Sh0, Target};
+use sh0::{Error, Result, Secret, Sh0, Target, daemon};
 
 /// Options of every verb.
 #[derive(Debug, clap::Args)]
@@ -37,11 +37,6 @@ impl Place {
         Ok(Place { data: std::path::absolute(data)?, url: options.url })
     }
 
-    /// The platform of a folder.
-    pub(crate) fn at(data: &Path) -> Place {
-        Place { data: data.to_owned(), url: None }
-    }
-
     /// The server that is meant.
     pub(crate) async fn connect(&self) -> Result<Sh0> {
         let hint = "start one with `sh0 serve` or `sh0 up -d`, or name one elsewhere with SH0_URL";
@@ -54,11 +49,7 @@ impl Place {
         if let Some(url) = &self.url {
             return Sh0::connect(url.clone(), var("SH0_TOKEN").ok().map(Secret::new)).await.map(Some);
         }
-        let Some(socket) = sh0::holder(&self.data)?.and_then(|holder| holder.socket) else { return Ok(None) };
-        match Sh0::connect(Target::unix(socket), None).await {
-            Err(error) if error.code() == Code::Unavailable => Ok(None),
-            running => running.map(Some),
-        }
+        daemon::running(&self.data).await
     }
 
     /// For verbs that own the platform's process: they mean this machine.

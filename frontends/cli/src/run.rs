@@ -4,12 +4,13 @@ use std::io::{IsTerminal as _, Write as _};
 
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
+use sh0::ops::fields::{has, summary};
 use sh0::ops::{OpDef, OpKind, Risk, find};
-use sh0::{Code, Error, Result, Sh0, console};
+use sh0::{Code, Error, Result, Sh0, console, text};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::verbs::Show;
-use crate::{args, deploy, render, terminal};
+use crate::{deploy, terminal};
 
 /// How this run of the program talks to whoever started it.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,7 @@ impl Voice {
     /// One item of a stream, or a line of a list: NDJSON for programs.
     fn item(self, show: Option<Show>, item: &Value) {
         match show {
-            Some(Show::Way(way)) if !self.json => self.data(&format!("{}\n", render::line(way, item))),
+            Some(Show::Way(_)) if !self.json => self.data(&format!("{}\n", text::line(item))),
             _ => self.document(item),
         }
     }
@@ -62,10 +63,10 @@ pub(crate) struct Job {
 
 /// Runs it, whatever its kind.
 pub(crate) async fn run(voice: Voice, platform: &Sh0, mut job: Job) -> Result<u8> {
-    let (door, name) = (platform.dispatch(), job.op.meta.name);
+    let door = platform.dispatch();
     if job.op.meta.risk == Risk::Destructive && !job.yes {
-        let lost = job.op.meta.path_params().last().map_or(String::new(), |field| render::text(&job.input[field]));
-        ask(&format!("{}.", args::about(name)), &lost)?;
+        let lost = job.op.meta.path_params().last().map_or(String::new(), |field| text::word(&job.input[field]));
+        ask(&format!("{}.", summary(job.op)), &lost)?;
     }
     match job.op.meta.kind {
         OpKind::Unary => return unary(voice, platform, job).await,
@@ -80,7 +81,7 @@ pub(crate) async fn run(voice: Voice, platform: &Sh0, mut job: Job) -> Result<u8
             voice.document(&door.upload(job.op, job.input, bytes).await?);
         }
         OpKind::Duplex => {
-            let size = terminal::size().filter(|_| args::has_field(name, "terminal"));
+            let size = terminal::size().filter(|_| has(job.op, "terminal"));
             if let Some(size) = size {
                 job.input["terminal"] = serde_json::to_value(size)?;
             }
@@ -107,10 +108,13 @@ async fn unary(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
         Some(Show::Way("log")) => items.iter().for_each(|item| voice.item(job.show, item)),
         None => voice.document(&output),
         _ if voice.json => voice.document(&output),
-        Some(Show::Table(columns)) => voice.data(&render::table(columns, items)),
-        Some(Show::Way("words" | "parts")) => items.iter().for_each(|item| voice.item(job.show, item)),
+        Some(Show::Table(columns)) => voice.data(&text::table(columns, items)),
+        Some(Show::Way("lines")) => items.iter().for_each(|item| voice.item(job.show, item)),
         Some(Show::Way("done")) => voice.say("done"),
-        Some(Show::Way(way)) => voice.data(&render::whole(way, &output)),
+        Some(Show::Way("dotenv")) => voice.data(&text::dotenv(&output)),
+        // Alone, for `SH0_TOKEN=$(sh0 tokens create ...)`.
+        Some(Show::Way("secret")) => voice.data(&format!("{}\n", text::word(&output["secret"]))),
+        Some(Show::Way(_)) => voice.data(&text::fields(&output)),
     }
     Ok(0)
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 use sh0::model::AppRef;
 use sh0::ops::apps::GetApp;
-use sh0::{Error, Result};
+use sh0::{Error, Result, daemon};
 
 use crate::host;
 use crate::place::Place;
@@ -72,7 +72,8 @@ pub(crate) async fn uninstall(voice: Voice, place: &Place, uninstall: Uninstall)
             None => host::quiet(place).await?,
         };
         platform.destroy_everything().await?;
-        host::end(place, &platform).await?;
+        daemon::end(&platform, &place.data).await?;
+        platform.shutdown_with(true).await?;
         std::fs::remove_dir_all(&place.data)?;
     } else {
         host::down(voice, place).await?;

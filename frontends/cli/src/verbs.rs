@@ -26,7 +26,7 @@ pub(crate) struct Verb {
 pub(crate) enum Show {
     /// A page of items, one a row: `path`, or `title=path`, for each column.
     Table(&'static str),
-    /// Another way: see `render`.
+    /// Another way: see `run`.
     Way(&'static str),
 }
 

@@ -84,6 +84,46 @@ fn collect(object: &'static Map<String, Value>, above: &[&'static str], found: &
     }
 }
 
+impl Field {
+    /// What its declaration says of it, in one sentence.
+    pub fn summary(&self) -> String {
+        sentence(self.about)
+    }
+}
+
+/// What an operation does, in one sentence.
+pub fn summary(op: &OpDef) -> String {
+    let input = contract().inputs.get(op.meta.name);
+    input.and_then(|input| input.get("description")?.as_str()).map(sentence).unwrap_or_default()
+}
+
+/// Whether the input of an operation has this field at its top.
+pub fn has(op: &OpDef, field: &str) -> bool {
+    contract()
+        .inputs
+        .get(op.meta.name)
+        .is_some_and(|input| input.get("properties").is_some_and(|all| all.get(field).is_some()))
+}
+
+/// Lays changes over a value; `null` takes away what is there (RFC 7396).
+pub fn merge(target: &mut Value, changes: Value) {
+    let Value::Object(changes) = changes else { return *target = changes };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    for (name, change) in changes {
+        match change {
+            Value::Null => drop(target.as_object_mut().and_then(|fields| fields.remove(&name))),
+            change => merge(&mut target[name], change),
+        }
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.replace('\n', " ");
+    text.split_once(". ").map_or(text.as_str(), |(first, _)| first).trim_end_matches('.').to_owned()
+}
+
 impl Kind {
     fn of(type_name: &str, schema: &'static Value) -> Option<Kind> {
         let first = |all: &'static Value| all.as_object().and_then(|all| all.values().next());
@@ -163,6 +203,8 @@ fn number(text: &str) -> Result<u64, ParseError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::ops::find;
 
@@ -191,6 +233,15 @@ mod tests {
         let paths: Vec<String> =
             fields(find("apps.update").unwrap()).iter().map(|field| field.path.join(".")).collect();
         assert!(!paths.iter().any(|path| path == "settings.volumes" || path.starts_with("source")), "{paths:?}");
+    }
+
+    #[test]
+    fn changes_are_laid_over_what_is_there() {
+        let mut value = json!({ "a": { "b": 1, "c": 2 }, "d": 3 });
+        merge(&mut value, json!({ "a": { "b": null, "e": 4 }, "d": { "g": 5 } }));
+        assert_eq!(value, json!({ "a": { "c": 2, "e": 4 }, "d": { "g": 5 } }));
+        assert_eq!(summary(find("env.set").unwrap()), "Set variables; others stay");
+        assert!(has(find("env.set").unwrap(), "vars") && !has(find("env.set").unwrap(), "names"));
     }
 
     #[test]

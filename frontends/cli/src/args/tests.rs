@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
-use sh0::ops::find;
+use sh0::ops::fields::has;
 
 /// What was typed, and the operation and input that it stands for.
 const CASES: &[(&str, &str, &str)] = &[
@@ -95,7 +95,7 @@ fn every_field_that_is_filled_is_one_that_the_operation_has() {
     for verb in VERBS.iter() {
         for op in [Some(verb.op), verb.instead.map(|(_, op, _)| op)].into_iter().flatten() {
             for field in typeable(verb) {
-                assert!(has_field(op.meta.name, field.path[0]), "{}: {:?}", verb.words, field.path);
+                assert!(has(op, field.path[0]), "{}: {:?}", verb.words, field.path);
             }
         }
     }
@@ -158,12 +158,4 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     }
     let (_, input) = input_of("ps");
     assert_eq!(input.unwrap_err().code(), Code::Invalid);
-}
-
-#[test]
-fn changes_are_laid_over_what_is_there() {
-    let mut value = json!({ "a": { "b": 1, "c": 2 }, "d": 3 });
-    merge(&mut value, json!({ "a": { "b": null, "e": 4 }, "f": { "g": 5 } }));
-    assert_eq!(value, json!({ "a": { "c": 2, "e": 4 }, "d": 3, "f": { "g": 5 } }));
-    assert!(find("apps.update").is_some());
 }

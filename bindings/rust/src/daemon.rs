@@ -1,0 +1,62 @@
+//! A platform of this machine that runs as a server in the background: found by its folder of data, started, ended.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use sh0_core::ops::platform::Shutdown;
+use sh0_core::{Code, Error, Result};
+
+use crate::{Program, Sh0, Target, holder};
+
+/// A server that has not started, or not ended, after so many looks is given up.
+const LOOKS: u32 = 600;
+const BETWEEN: Duration = Duration::from_millis(100);
+
+/// The platform whose folder of data this is, where a server runs for it.
+pub async fn running(data: impl AsRef<Path>) -> Result<Option<Sh0>> {
+    let Some(socket) = holder(data)?.and_then(|holder| holder.socket) else { return Ok(None) };
+    match Sh0::connect(Target::unix(socket), None).await {
+        Err(error) if error.code() == Code::Unavailable => Ok(None),
+        running => running.map(Some),
+    }
+}
+
+/// Starts `server` for this folder of data, and waits until it answers. What it prints goes to `serve.log` there. It is
+/// the server's business to leave the caller's session.
+pub async fn start(server: &Program, data: impl AsRef<Path>) -> Result<Sh0> {
+    let data = data.as_ref();
+    DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+    let path = data.join("serve.log");
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+    let began = log.metadata()?.len();
+    let mut command = Command::new(&server.program);
+    command.args(&server.args).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let mut child = command.spawn()?;
+    for _ in 0..LOOKS {
+        if let Some(platform) = running(data).await? {
+            return Ok(platform);
+        }
+        if let Some(status) = child.try_wait()? {
+            let text = fs::read(&path)?.split_off(usize::try_from(began).unwrap_or_default());
+            let text = String::from_utf8_lossy(&text).trim().to_owned();
+            return Err(Error::unavailable(format!("the server ended at once ({status}): {text}")));
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+    Err(Error::new(Code::Timeout, format!("the server does not answer; see {}", path.display())))
+}
+
+/// Ends a platform and its apps, and waits until it has let go of its folder of data.
+pub async fn end(platform: &Sh0, data: impl AsRef<Path>) -> Result<()> {
+    platform.call(Shutdown { stop_apps: true }).await?;
+    for _ in 0..LOOKS {
+        if holder(&data)?.is_none() {
+            return Ok(());
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
+    Err(Error::new(Code::Timeout, "the server was asked to end, and has not ended yet"))
+}

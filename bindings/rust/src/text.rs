@@ -1,0 +1,164 @@
+//! Outputs of operations as text for people: tables, fields, lines.
+//!
+//! ```
+//! use serde_json::json;
+//!
+//! let apps = [json!({ "name": "web", "live": { "number": 3 }, "urls": ["http://127.0.0.1:4000"] })];
+//! assert_eq!(
+//!     sh0::text::table("name release=live.number url=urls.0", &apps),
+//!     "NAME  RELEASE  URL\nweb   v3       http://127.0.0.1:4000\n",
+//! );
+//! ```
+//!
+//! Text from outside is shown without its control characters, so that no name or reason can drive a terminal; the lines
+//! that apps and builds print are shown as they are.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sh0_core::model::{Bytes, EventKind, LogLine, Part, Timestamp};
+
+/// Items as rows below their titles. `columns` are paths with dots, or `title=path`, between spaces.
+pub fn table(columns: &str, items: &[Value]) -> String {
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_uppercase();
+    let title = |column: &str| column.split_once('=').map_or_else(|| last(column), |(title, _)| title.to_uppercase());
+    let mut rows = vec![columns.split(' ').map(title).collect()];
+    for item in items {
+        let paths = columns.split(' ').map(|column| column.split_once('=').map_or(column, |(_, path)| path));
+        rows.push(paths.map(|path| cell(path, at(item, path))).collect());
+    }
+    aligned(&rows)
+}
+
+/// One object, one field a row; those of objects within it by their path.
+pub fn fields(value: &Value) -> String {
+    let mut rows = Vec::new();
+    flatten("", value, &mut rows);
+    aligned(&rows)
+}
+
+/// A log line, an event or a part of the platform, in its own words; anything else as a [`word`].
+pub fn line(item: &Value) -> String {
+    let known =
+        printed::<LogLine>(item).or_else(|| printed::<Part>(item)).or_else(|| printed::<EventKind>(&item["what"]));
+    known.unwrap_or_else(|| word(item))
+}
+
+fn printed<T: DeserializeOwned + ToString>(value: &Value) -> Option<String> {
+    serde_json::from_value::<T>(value.clone()).ok().map(|value| value.to_string())
+}
+
+/// Variables as the operation `env.import` reads them.
+pub fn dotenv(values: &Value) -> String {
+    values["vars"].as_object().into_iter().flatten().map(|(name, value)| format!("{name}={value}\n")).collect()
+}
+
+/// A value in one line: `a, b` of a list, `a=1, b=2` of a map; things in a list by their names.
+pub fn word(value: &Value) -> String {
+    let joined = |items: Vec<String>| items.join(", ");
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.chars().filter(|c| !c.is_control()).collect(),
+        Value::Array(items) => joined(items.iter().map(|item| word(item.get("name").unwrap_or(item))).collect()),
+        Value::Object(fields) => joined(fields.iter().map(|(name, value)| format!("{name}={}", word(value))).collect()),
+        other => other.to_string(),
+    }
+}
+
+fn flatten(path: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            flatten(&path, value, rows);
+        }),
+        value => rows.push(vec![format!("{path}:"), cell(path, value)]),
+    }
+}
+
+fn aligned(rows: &[Vec<String>]) -> String {
+    let wide = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..).map_while(wide).collect();
+    let mut out = String::new();
+    for row in rows {
+        let line: String = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// The value at a path with dots; numbers are places in a list.
+fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(value, |value, part| match part.parse::<usize>() {
+        Ok(index) if value.is_array() => &value[index],
+        _ => &value[part],
+    })
+}
+
+/// A value, as the name of its field says.
+fn cell(path: &str, value: &Value) -> String {
+    match (path.rsplit('.').next().unwrap_or(path), value) {
+        (_, Value::Bool(yes)) => if *yes { "yes" } else { "no" }.into(),
+        ("number", Value::Number(number)) => format!("v{number}"),
+        ("used" | "memory", Value::Number(bytes)) => Bytes(bytes.as_u64().unwrap_or_default()).to_string(),
+        ("cpu_micros", Value::Number(micros)) => format!("{:.2} s", micros.as_f64().unwrap_or_default() / 1e6),
+        ("created_at" | "started_at", Value::String(time)) => age(time),
+        ("id", Value::String(id)) if id.len() >= 40 => id.trim_start_matches("sha256:").chars().take(12).collect(),
+        _ => word(value),
+    }
+}
+
+/// How long ago a time was.
+fn age(time: &str) -> String {
+    let Ok(then) = time.parse::<Timestamp>() else { return time.to_owned() };
+    match Timestamp::now().duration_since(then).as_secs().max(0) {
+        seconds @ 0..60 => format!("{seconds}s ago"),
+        seconds @ 60..3600 => format!("{}m ago", seconds / 60),
+        seconds @ 3600..86_400 => format!("{}h ago", seconds / 3600),
+        seconds => format!("{}d ago", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tables_align_and_name_their_columns() {
+        let items = [
+            json!({ "name": "a", "live": { "number": 3 }, "urls": ["http://x", "http://y"], "locked": false }),
+            json!({ "name": "longer", "urls": [], "locked": true }),
+        ];
+        assert_eq!(
+            table("name release=live.number locked url=urls.0", &items),
+            "NAME    RELEASE  LOCKED  URL\na       v3       no      http://x\nlonger           yes\n"
+        );
+    }
+
+    #[test]
+    fn fields_are_flat_and_in_plain_words() {
+        let value =
+            json!({ "id": "x", "used": 1_572_864, "scale": { "web": 2 }, "parts": [{ "name": "p" }, { "name": "q" }] });
+        assert_eq!(fields(&value), "id:         x\nparts:      p, q\nscale.web:  2\nused:       1.5 MiB\n");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_a_terminal() {
+        assert_eq!(word(&json!({ "reason": "a\u{1b}[2Jb\n" })), "reason=a[2Jb");
+    }
+
+    #[test]
+    fn variables_keep_what_is_in_them() {
+        let nasty = "$x \"q\" 'y' \\ \n = ü";
+        let text = dotenv(&json!({ "vars": { "A": nasty } }));
+        assert_eq!(text, "A=\"$x \\\"q\\\" 'y' \\\\ \\n = ü\"\n");
+    }
+
+    #[test]
+    fn lines_speak_for_themselves() {
+        let part = json!({ "name": "store", "ok": false, "detail": "gone", "capabilities": [{ "name": "x", "support": { "type": "no", "reason": "y" } }] });
+        assert_eq!(line(&part), "FAIL  store: gone\n          no  x: y");
+        assert_eq!(line(&json!("A")), "A");
+    }
+}
