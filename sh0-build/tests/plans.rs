@@ -13,6 +13,7 @@ use sh0_core::traits::Planner;
 fn fixtures() -> Vec<(String, PathBuf)> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut groups = vec![("shared".to_owned(), home.join("fixtures"))];
+    groups.push(("example".to_owned(), home.join("../examples/apps")));
     for provider in std::fs::read_dir(home.join("src/provider")).unwrap() {
         let provider = provider.unwrap();
         groups.push((provider.file_name().into_string().unwrap(), provider.path().join("fixtures")));
@@ -21,6 +22,9 @@ fn fixtures() -> Vec<(String, PathBuf)> {
     for (group, folder) in groups.into_iter().filter(|(_, folder)| folder.is_dir()) {
         for case in std::fs::read_dir(folder).unwrap() {
             let case = case.unwrap();
+            if !case.path().is_dir() {
+                continue;
+            }
             found.push((format!("{group}--{}", case.file_name().into_string().unwrap()), case.path()));
         }
     }

@@ -1,4 +1,4 @@
-//! Nothing but the standard library: a thread a connection, one answer each. SIGTERM ends it between answers.
+//! Nothing but the standard library: a thread a connection, one answer each. SIGTERM simply ends it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
