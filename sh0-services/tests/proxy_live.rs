@@ -96,12 +96,9 @@ async fn echo_socket() -> (SocketAddr, mpsc::Receiver<Option<u16>>) {
                         Message::Close(frame) => {
                             let _ = closed.send(frame.map(|frame| frame.code.into())).await;
                         }
-                        message if message.is_text() || message.is_binary() => {
-                            if socket.send(message).await.is_err() {
-                                return;
-                            }
+                        message => {
+                            let _ = socket.send(message).await;
                         }
-                        _ => {}
                     }
                 }
             });

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sh0_core::{Code, Error, Result};
 use tokio::io::AsyncReadExt;
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
@@ -120,9 +121,10 @@ impl EdgeSupervisor {
     /// [`Code::Timeout`] when it does not end.
     pub async fn stop(&self, grace: Duration) -> Result<()> {
         self.stopping.store(true, SeqCst);
+        // Whoever is starting one finishes first.
+        let mut running = self.running.lock().await;
         let Ok((mut stream, pong)) = greet(self.proxy.socket()).await else { return Ok(()) };
         tell_to_stop(&mut stream, grace).await?;
-        let mut running = self.running.lock().await;
         let gone = async {
             match running.child.as_mut().filter(|child| child.id() == Some(pong.pid)) {
                 Some(child) => drop(child.wait().await),
@@ -146,6 +148,9 @@ impl EdgeSupervisor {
     /// Adopts, replaces, or starts.
     async fn ensure(&self) -> Result<()> {
         let mut running = self.running.lock().await;
+        if self.stopping.load(SeqCst) {
+            return Ok(());
+        }
         let pong = match greet(self.proxy.socket()).await {
             Ok((_, pong)) if pong.version == VERSION => pong,
             Ok((mut stream, pong)) => {
@@ -206,10 +211,15 @@ async fn until_closed(stream: &mut UnixStream) {
 /// Waits for a process that is not our child (pidfd_open(2): readable once the process ended).
 async fn until_ended(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let watched = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK).ok()).and_then(|fd| AsyncFd::register(fd).ok());
-    // Nothing to watch: it is gone already.
-    if let Some(watched) = watched {
-        let _ = watched.readable().await;
+    // Where there is nothing to watch, it is gone already.
+    let Some(process) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    loop {
+        let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&now));
+        if !matches!(ended, Ok(0) | Err(Errno::INTR)) {
+            return;
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 

@@ -109,6 +109,8 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepidle(stream, Duration::from_secs(60))?;
     sockopt::set_tcp_keepintvl(stream, Duration::from_secs(15))?;
     sockopt::set_tcp_keepcnt(stream, 4)?;
+    // And one that reads nothing of what it asked for, after five (tcp(7), TCP_USER_TIMEOUT).
+    sockopt::set_tcp_user_timeout(stream, 300_000)?;
     Ok(())
 }
 

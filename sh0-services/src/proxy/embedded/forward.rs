@@ -42,7 +42,8 @@ pub(super) async fn answer(
     };
     let name = host.as_ref().map(|host| host.name.clone());
     let mut journey = Journey {
-        websocket: headers::asks_for_websocket(&parts),
+        // With a body it could not be told where the websocket begins.
+        websocket: body.is_end_stream() && headers::asks_for_websocket(&parts),
         repeatable: parts.method.is_idempotent() && body.is_end_stream(),
         shared,
         door,
@@ -149,7 +150,7 @@ impl Journey {
         reuse: &mut bool,
     ) -> Try {
         let fresh = if self.repeatable { self.shared.limits.idle } else { FRESH };
-        let spare = claim.spare(fresh).filter(|_| *reuse);
+        let spare = if *reuse { claim.spare(fresh) } else { None };
         let reused = spare.is_some();
         let mut sender = match spare {
             Some(sender) => sender,

@@ -24,13 +24,13 @@ impl Frames {
     /// Follows all of `bytes`.
     pub(super) fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let used = self.to_boundary(bytes);
+            let used = self.finish_frame(bytes);
             bytes = bytes.get(used..).unwrap_or_default();
         }
     }
 
     /// Follows `bytes` up to the end of the frame that goes on, and says how many that were.
-    pub(super) fn to_boundary(&mut self, bytes: &[u8]) -> usize {
+    pub(super) fn finish_frame(&mut self, bytes: &[u8]) -> usize {
         let mut used = 0;
         if self.payload == 0 {
             for byte in bytes {
@@ -117,7 +117,7 @@ mod tests {
         let mut frames = Frames::default();
         let mut rest = &bytes[..];
         for frame in &all {
-            assert_eq!(frames.to_boundary(rest), frame.len());
+            assert_eq!(frames.finish_frame(rest), frame.len());
             assert!(frames.at_boundary());
             rest = &rest[frame.len()..];
         }

@@ -70,7 +70,7 @@ impl Default for Options {
 
 /// Between two looks at idle connections and at listeners that failed.
 const UPKEEP: Duration = Duration::from_secs(1);
-/// How long websockets may take to say goodbye when the proxy ends.
+/// How long websockets may take to say goodbye after they were cut.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The proxy inside this process. See the [module](self).
@@ -164,7 +164,7 @@ impl Proxy for EmbeddedProxy {
 
     async fn apply(&self, table: &RouteTable) -> Result<()> {
         let shared = &self.shared;
-        // One change at a time; status and requests do not wait for it.
+        // One change at a time; requests do not wait for it.
         let mut doors = shared.doors.lock().await;
         if shared.tasks.is_closed() {
             return Err(Error::unavailable("the proxy is closing; start another one"));
@@ -246,7 +246,8 @@ async fn drain(shared: Arc<Shared>, instance: Arc<Instance>, departure: u64, tim
     let settled = async {
         if tokio::time::timeout(time.into(), instance.settled(departure)).await.is_err() {
             lock(&shared.registry).cut(&instance, departure);
-            instance.settled(departure).await;
+            // Nothing reaches it any more. A client that does not read what it got may still hold its own connection.
+            let _ = tokio::time::timeout(FAREWELL * 2, instance.settled(departure)).await;
         }
     };
     tokio::select! {

@@ -30,8 +30,20 @@ pub(super) async fn join(client: OnUpgrade, instance: OnUpgrade, claim: &Claim) 
 async fn carry(client: Upgraded, instance: Upgraded, cut: &CancellationToken) {
     let (client_read, client_write) = tokio::io::split(TokioIo::new(client));
     let (instance_read, instance_write) = tokio::io::split(TokioIo::new(instance));
-    let mut up = Direction { from: client_read, to: instance_write, frames: Frames::default(), rest: Vec::new() };
-    let mut down = Direction { from: instance_read, to: client_write, frames: Frames::default(), rest: Vec::new() };
+    let mut up = Direction {
+        from: client_read,
+        to: instance_write,
+        frames: Frames::default(),
+        rest: Vec::new(),
+        writing: false,
+    };
+    let mut down = Direction {
+        from: instance_read,
+        to: client_write,
+        frames: Frames::default(),
+        rest: Vec::new(),
+        writing: false,
+    };
 
     let ended = CancellationToken::new();
     let both = async { tokio::join!(up.run(cut, &ended), down.run(cut, &ended)) };
@@ -70,6 +82,8 @@ struct Direction {
     frames: Frames,
     /// Read at the deadline and not passed on.
     rest: Vec<u8>,
+    /// A part of a frame may be out: a write was given up.
+    writing: bool,
 }
 
 impl Direction {
@@ -103,20 +117,23 @@ impl Direction {
             }
             let mut bytes = &buffer[..count];
             if cut.is_cancelled() {
-                let (last, rest) = bytes.split_at(self.frames.to_boundary(bytes));
+                let (last, rest) = bytes.split_at(self.frames.finish_frame(bytes));
                 self.rest.extend_from_slice(rest);
                 bytes = last;
             } else {
                 self.frames.follow(bytes);
             }
+            self.writing = true;
             self.to.write_all(bytes).await?;
             self.to.flush().await?;
+            self.writing = false;
         }
     }
 
     /// Says the last word in this direction, if it may.
     async fn say(&mut self, close: &[u8]) {
-        if self.frames.at_boundary() && !self.frames.closed() && self.to.write_all(close).await.is_ok() {
+        let may = !self.writing && self.frames.at_boundary() && !self.frames.closed();
+        if may && self.to.write_all(close).await.is_ok() {
             let _ = self.to.flush().await;
         }
     }
