@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use sh0::model::{App, AppRef, Deployment, EventKind, RuntimeKind, Source};
+use sh0::model::{AppRef, Deployment, EventKind, Source};
 use sh0::ops::apps::GetApp;
 use sh0::ops::deployments::{CreateDeployment, GetDeployment};
-use sh0::{Result, Sh0};
+use sh0::{Result, RuntimeChoice, Sh0};
 
 use crate::run::Voice;
 
@@ -28,26 +28,14 @@ pub(crate) struct Deploy {
     #[arg(short, long, env = "SH0_APP", hide_env_values = true)]
     app: AppRef,
     /// Where an app that was never deployed runs: auto, docker or process
-    #[arg(long, default_value = "auto", value_parser = runtime)]
-    runtime: Wish,
+    #[arg(long, default_value = "auto")]
+    runtime: RuntimeChoice,
     /// Ignore caches of the build
     #[arg(long)]
     no_cache: bool,
     /// Do not wait until it is live
     #[arg(long)]
     detach: bool,
-}
-
-/// A runtime; `auto` when absent.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Wish(pub(crate) Option<RuntimeKind>);
-
-/// Reads `auto`, `docker` or `process`.
-pub(crate) fn runtime(text: &str) -> Result<Wish, String> {
-    match text {
-        "auto" => Ok(Wish(None)),
-        kind => serde_json::from_value(kind.into()).map(|kind| Wish(Some(kind))).map_err(|error| error.to_string()),
-    }
 }
 
 /// `sh0 deploy`.
@@ -59,11 +47,12 @@ pub(crate) async fn deploy(voice: Voice, platform: &Sh0, deploy: Deploy) -> Resu
         (_, _, None) if matches!(own, Some(Source::Git { .. } | Source::Image { .. })) => None,
         (_, _, path) => Some(platform.folder(&path.unwrap_or_else(|| ".".into())).await?),
     };
-    let create = CreateDeployment { app: deploy.app, source, runtime: deploy.runtime.0, no_cache: deploy.no_cache };
+    let create =
+        CreateDeployment { app: deploy.app, source, runtime: deploy.runtime.kind(), no_cache: deploy.no_cache };
     place(voice, platform, create, None, deploy.detach).await
 }
 
-/// Creates the app when it is missing, deploys it, waits, and says where it answers.
+/// Creates the app when it is missing, deploys it, waits, and says where it answers: the last line of `up` and `deploy`.
 pub(crate) async fn place(
     voice: Voice,
     platform: &Sh0,
@@ -76,47 +65,44 @@ pub(crate) async fn place(
         deployment = follow(voice, platform, &deployment).await?;
         deployment.outcome()?;
     }
-    report(voice, &platform.call(GetApp { app: deployment.app.into() }).await?, &deployment);
-    Ok(0)
-}
-
-/// The last line of `up` and `deploy`.
-fn report(voice: Voice, app: &App, deployment: &Deployment) {
+    let app = platform.call(GetApp { app: deployment.app.into() }).await?;
     let release = deployment.made.number;
     if voice.json {
-        return voice.document(&json!({
+        voice.document(&json!({
             "app": app.name, "url": app.urls.first(), "urls": app.urls,
             "deployment": deployment.id, "release": release, "state": deployment.state,
         }));
+        return Ok(0);
     }
     match release {
         Some(number) => voice.say(format!("{} v{number} is live at", app.name)),
         None => voice.say(format!("deployment {} of {} has begun; it will answer at", deployment.id, app.name)),
     }
     app.urls.iter().for_each(|url| voice.data(&format!("{url}\n")));
+    Ok(0)
 }
 
 /// Waits for the deployment in an operation's output, and shows how it ended.
 pub(crate) async fn settle(voice: Voice, platform: &Sh0, mut output: Value, detach: bool) -> Result<u8> {
-    let slot = if output.get("kind").is_some() { &mut output } else { &mut output["deployment"] };
-    let begun: Option<Deployment> = serde_json::from_value(slot.clone())?;
-    let ended = match &begun {
-        Some(begun) if !detach => Some(follow(voice, platform, begun).await?),
-        _ => None,
-    };
-    match (&begun, &ended) {
-        (_, Some(ended)) => *slot = serde_json::to_value(ended)?,
-        (Some(begun), None) => voice.say(format!("deployment {} has begun", begun.id)),
-        (None, None) => voice.say("stored; the next deployment takes it along"),
+    let is_one = output.get("kind").is_some();
+    let slot = if is_one { Some(&mut output) } else { output.get_mut("deployment") };
+    let (mut ended, mut words) = (Ok(()), "stored; the next deployment takes it along".to_owned());
+    if let Some(slot) = slot {
+        let mut deployment: Deployment = serde_json::from_value(slot.clone())?;
+        words = format!("deployment {} has begun", deployment.id);
+        if !detach {
+            deployment = follow(voice, platform, &deployment).await?;
+            ended = deployment.outcome();
+            words = format!("v{} is live", deployment.made.number.unwrap_or_default());
+        }
+        *slot = serde_json::to_value(&deployment)?;
     }
-    if voice.json {
-        voice.document(&output);
+    match (voice.json, &ended) {
+        (true, _) => voice.document(&output),
+        (false, Ok(())) => voice.say(words),
+        (false, Err(_)) => {}
     }
-    ended.as_ref().map_or(Ok(()), Deployment::outcome)?;
-    if let Some(number) = ended.and_then(|ended| ended.made.number) {
-        voice.say(format!("v{number} is live"));
-    }
-    Ok(0)
+    ended.map(|()| 0)
 }
 
 /// Shows what happens until the deployment has ended, and answers how: on a terminal, the step under way stands in the

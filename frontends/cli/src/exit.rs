@@ -1,4 +1,4 @@
-//! How the program ends: stable exit codes, and the one place that prints an error.
+//! How the program ends: stable exit codes (their table is in `help.txt`), and the one place that prints an error.
 
 use sh0::{Code, Error};
 
@@ -6,31 +6,27 @@ use sh0::{Code, Error};
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Prints an error on standard error, in words for a person or as the problem object for a program, and answers the
-/// exit code. The table is in `help.txt`.
+/// exit code.
 pub(crate) fn failed(error: &Error, json: bool) -> u8 {
     if json {
         eprintln!("{}", serde_json::to_string(&error.problem("")).unwrap_or_default());
-    } else {
-        eprintln!("error: {}", error.detail());
-        error
-            .fields()
-            .iter()
-            .filter(|field| !field.hint.is_empty())
-            .for_each(|field| eprintln!("hint: {}", field.hint));
-        let mut cause = std::error::Error::source(error);
-        while let Some(inner) = cause {
-            let text = inner.to_string();
-            if !error.detail().contains(&text) {
-                eprintln!("cause: {text}");
-            }
-            cause = inner.source();
+        return exit_code(error.code());
+    }
+    eprintln!("error: {}", error.detail());
+    for field in error.fields().iter().filter(|field| !field.hint.is_empty()) {
+        eprintln!("hint: {}", field.hint);
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if !error.detail().contains(&inner.to_string()) {
+            eprintln!("cause: {inner}");
         }
+        cause = inner.source();
     }
     exit_code(error.code())
 }
 
-/// The exit code of an error code.
-pub(crate) fn exit_code(code: Code) -> u8 {
+fn exit_code(code: Code) -> u8 {
     match code {
         Code::Invalid | Code::TooLarge => 2,
         Code::Cancelled => 3,

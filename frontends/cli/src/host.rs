@@ -1,20 +1,17 @@
 //! `sh0 up`, `sh0 down` and `sh0 serve`: the platform in this process, or as a server in the background.
 
-use std::env::{current_exe, home_dir, var};
-use std::ffi::OsString;
-use std::future::Future;
+use std::env::{current_exe, home_dir, var, var_os};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use sh0::model::{AppName, AppRef, Source, suggest_label};
 use sh0::ops::deployments::CreateDeployment;
-use sh0::{Config, Edge, Error, Program, Result, RuntimeChoice, Sh0, daemon, roles, shim};
+use sh0::{Config, Error, Program, Result, RuntimeChoice, Sh0, daemon};
 use sh0_server::{ServeOptions, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::deploy::{self, Wish};
-use crate::exit::{self, INTERRUPTED};
+use crate::deploy;
+use crate::exit::INTERRUPTED;
 use crate::place::Place;
 use crate::run::{self, Job, Voice};
 
@@ -22,8 +19,8 @@ use crate::run::{self, Job, Voice};
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Hosting {
     /// Where apps run that were never deployed: auto, docker or process
-    #[arg(long, default_value = "auto", value_parser = deploy::runtime)]
-    runtime: Wish,
+    #[arg(long, default_value = "auto")]
+    runtime: RuntimeChoice,
     /// Where the proxy listens for host names
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
@@ -70,21 +67,6 @@ pub(crate) struct Serve {
     background: bool,
 }
 
-/// The roles of the data plane, and of a static app's image: `None` for everything else.
-pub(crate) fn role(typed: &[OsString]) -> Option<ExitCode> {
-    let [program, rest @ ..] = typed else { return None };
-    let first = rest.first().and_then(|first| first.to_str());
-    match (Path::new(program).file_name()?.to_str()?, first) {
-        ("sh0-static", _) => Some(shim::main(rest.to_vec())),
-        (_, Some("__shim")) => Some(shim::main(rest[1..].to_vec())),
-        (_, Some("edge")) => Some(match roles::edge(rest[1..].to_vec()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => ExitCode::from(exit::failed(&error, false)),
-        }),
-        _ => None,
-    }
-}
-
 /// `sh0 up`.
 pub(crate) async fn up(voice: Voice, place: &Place, up: Up) -> Result<u8> {
     let running = match place.running().await? {
@@ -96,7 +78,7 @@ pub(crate) async fn up(voice: Voice, place: &Place, up: Up) -> Result<u8> {
         voice.say("the server runs in the background; `sh0 down` stops it");
         return Ok(0);
     }
-    let config = config(&place.data, &up.hosting, Edge::InProcess, vec![free(8080)])?;
+    let config = config(&place.data, &up.hosting, false, free())?;
     let host = Host::start(place, config, ServeOptions::default()).await?;
     let deployed = tokio::select! {
         deployed = deploy_folder(voice, &host.platform, &up) => deployed,
@@ -122,11 +104,9 @@ async fn deploy_folder(voice: Voice, platform: &Sh0, up: &Up) -> Result<u8> {
     if let (None, Some(Source::Folder { path })) = (&up.name, platform.find_app(&app).await?.and_then(|app| app.source))
         && source != (Source::Folder { path: path.clone() })
     {
-        return Err(Error::conflict(format!(
-            "the app {app} comes from {path}; give this one another name with --name"
-        )));
+        return Err(Error::conflict(format!("the app {app} comes from {path}; name this one otherwise with --name")));
     }
-    let create = CreateDeployment { app, source: Some(source), runtime: up.hosting.runtime.0, no_cache: false };
+    let create = CreateDeployment { app, source: Some(source), runtime: up.hosting.runtime.kind(), no_cache: false };
     deploy::place(voice, platform, create, up.port, false).await
 }
 
@@ -154,12 +134,9 @@ pub(crate) async fn serve(place: &Place, serve: Serve) -> Result<u8> {
     let filter = tracing_subscriber::EnvFilter::try_new(&level)
         .map_err(|error| Error::invalid("SH0_LOG", error.to_string(), "use error, warn, info, debug or trace"))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let edge = match serve.edge.as_str() {
-        "child" => Edge::Child(Program::new(current_exe()?).arg("edge")),
-        _ => Edge::InProcess,
-    };
     let port = if rustix::process::geteuid().is_root() { 80 } else { 8080 };
-    let config = config(&place.data, &serve.hosting, edge, vec![(Ipv4Addr::UNSPECIFIED, port).into()])?;
+    let child = serve.edge == "child";
+    let config = config(&place.data, &serve.hosting, child, (Ipv4Addr::UNSPECIFIED, port).into())?;
     tracing::info!(data = %place.data.display(), listen = ?config.listen, "sh0 {} starts", config.version);
     let options = ServeOptions { tcp: serve.api, allowed_hosts: serve.api_host, ..ServeOptions::default() };
     let host = Host::start(place, config, options).await?;
@@ -176,7 +153,7 @@ pub(crate) async fn serve(place: &Place, serve: Serve) -> Result<u8> {
 pub(crate) async fn trial(voice: Voice, place: &Place, job: Job) -> Result<u8> {
     voice.say(format!("no server runs for {}: this is what one would find here", place.data.display()));
     let folder = tempfile::tempdir()?;
-    let platform = Sh0::open(config(folder.path(), &Hosting::default(), Edge::InProcess, Vec::new())?).await?;
+    let platform = Sh0::open(config(folder.path(), &Hosting::default(), false, free())?).await?;
     let ended = run::run(voice, &platform, job).await;
     platform.shutdown_with(true).await?;
     ended
@@ -184,8 +161,7 @@ pub(crate) async fn trial(voice: Voice, place: &Place, job: Job) -> Result<u8> {
 
 /// The platform of a folder whose server does not run, to put it in order.
 pub(crate) async fn quiet(place: &Place) -> Result<Sh0> {
-    let edge = Edge::Child(Program::new(current_exe()?).arg("edge"));
-    Sh0::open(config(&place.data, &Hosting::default(), edge, Vec::new())?).await
+    Sh0::open(config(&place.data, &Hosting::default(), true, free())?).await
 }
 
 /// A platform in this process, and the server that lets others in.
@@ -216,65 +192,46 @@ impl Host {
 }
 
 /// Ctrl-C, or the request to end that service managers send.
-fn interrupted() -> impl Future<Output = ()> {
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    async {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+async fn interrupted() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }
 
-fn config(data: &Path, hosting: &Hosting, edge: Edge, listen: Vec<SocketAddr>) -> Result<Config> {
-    let runtime = match hosting.runtime.0 {
-        None => RuntimeChoice::Auto,
-        Some(sh0::model::RuntimeKind::Docker) => RuntimeChoice::Docker,
-        Some(sh0::model::RuntimeKind::Process) => RuntimeChoice::Process,
-    };
-    let listen = if hosting.listen.is_empty() { listen } else { hosting.listen.clone() };
+fn config(data: &Path, hosting: &Hosting, child: bool, listen: SocketAddr) -> Result<Config> {
+    let listen = if hosting.listen.is_empty() { vec![listen] } else { hosting.listen.clone() };
     // Apps are no more public than the proxy is.
     let public = listen.iter().any(|addr| !addr.ip().is_loopback());
     let app_bind = if public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-    let mut config = Config::new(data)
-        .runtime(runtime)
-        .listen(listen)
-        .app_bind(app_bind.into())
-        .shim(Program::new(current_exe()?).arg("__shim"))
-        .static_server(roles::program_and_libraries()?)
-        .edge(edge);
+    let mut config = Config::new(data).runtime(hosting.runtime).listen(listen).app_bind(app_bind.into());
     config.image_mirror.clone_from(&hosting.image_mirror);
     config.path = var("PATH").ok();
-    // Rust's tools are links to a program that has to find them; it is the one toolchain that cannot do without.
-    let usual = home_dir().map(|home| home.join(".rustup")).filter(|path| path.is_dir());
-    match (var("RUSTUP_HOME"), usual) {
-        (Ok(home), _) => Ok(config.toolchain("RUSTUP_HOME", home)),
-        (_, Some(home)) => Ok(config.toolchain("RUSTUP_HOME", home.to_string_lossy())),
-        _ => Ok(config),
+    // Rust's tools are links to a program that has to find them; no other toolchain needs more than `PATH`.
+    let usual = || home_dir().map(|home| home.join(".rustup")).filter(|path| path.is_dir());
+    if let Some(home) = var_os("RUSTUP_HOME").map(PathBuf::from).or_else(usual) {
+        config = config.toolchain("RUSTUP_HOME", home.to_string_lossy());
     }
+    config.own_program(child)
 }
 
-/// A port of loopback that is free now: `wanted` if it is.
-fn free(wanted: u16) -> SocketAddr {
-    let bound = [wanted, 0].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|l| l.local_addr()));
-    bound.into_iter().flatten().next().unwrap_or((Ipv4Addr::LOCALHOST, wanted).into())
+/// A port of loopback that is free now: 8080 if it is.
+fn free() -> SocketAddr {
+    let bound =
+        [8080, 0].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|bound| bound.local_addr()));
+    bound.into_iter().flatten().next().unwrap_or((Ipv4Addr::LOCALHOST, 8080).into())
 }
 
 /// `sh0 serve` in the background.
 async fn background(voice: Voice, place: &Place, hosting: &Hosting) -> Result<Sh0> {
-    let listen = if hosting.listen.is_empty() { vec![free(8080)] } else { hosting.listen.clone() };
+    let listen = if hosting.listen.is_empty() { vec![free()] } else { hosting.listen.clone() };
     let data = place.data.to_str().ok_or_else(|| Error::invalid("--data", "is not UTF-8", "name another folder"))?;
-    let mut serve = Program::new(current_exe()?).arg("serve").arg("--background").arg("--data").arg(data);
-    serve = listen.iter().fold(serve, |serve, addr| serve.arg("--listen").arg(addr.to_string()));
-    if let Some(kind) = hosting.runtime.0 {
-        serve = serve.arg("--runtime").arg(kind.as_str());
-    }
-    if let Some(mirror) = &hosting.image_mirror {
-        serve = serve.arg("--image-mirror").arg(mirror);
-    }
+    let serve = ["serve", "--background", "--data", data, "--runtime"].map(str::to_owned).into_iter();
+    let serve = serve.chain([hosting.runtime.to_string()]);
+    let serve = serve.chain(listen.iter().flat_map(|addr| ["--listen".to_owned(), addr.to_string()]));
+    let serve =
+        serve.chain(hosting.image_mirror.iter().flat_map(|mirror| ["--image-mirror".to_owned(), mirror.clone()]));
     voice.say(format!("starting a server for {data}"));
-    daemon::start(&serve, data).await
+    daemon::start(&Program { program: current_exe()?, args: serve.collect() }, data).await
 }

@@ -90,9 +90,9 @@ pub fn command() -> Command {
 /// Reads the command line, does what it says, and answers the exit code.
 pub fn main() -> ExitCode {
     let typed: Vec<_> = std::env::args_os().collect();
-    // Roles of the data plane: before there is a runtime or a second thread.
-    if let Some(code) = host::role(&typed) {
-        return code;
+    // Roles of the data plane come before a runtime or a second thread.
+    if let Some(ended) = sh0::roles::enter(&typed) {
+        return ended.unwrap_or_else(|error| exit::failed(&error, false).into());
     }
     let json = typed.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
     let ended = match command().try_get_matches_from(typed) {
@@ -150,7 +150,11 @@ async fn table(voice: Voice, place: &Place, verb: &verbs::Verb, matches: &[&ArgM
         let mut settings = serde_json::to_value(app.settings)?;
         match input["settings"].take() {
             Value::Null if input.get("name").is_none() => {
-                voice.data(&sh0::text::fields(&settings));
+                if voice.json {
+                    voice.document(&settings)
+                } else {
+                    voice.data(&sh0::text::fields(&settings))
+                }
                 return Ok(0);
             }
             changes => merge(&mut settings, changes),

@@ -1,8 +1,13 @@
 //! What a platform in this process is made of.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
+
+use sh0_core::ParseError;
+use sh0_core::model::RuntimeKind;
 
 /// How a platform is opened. Only the folder of data has no default.
 ///
@@ -180,6 +185,33 @@ pub enum RuntimeChoice {
     Docker,
     /// Processes of this host.
     Process,
+}
+
+impl RuntimeChoice {
+    /// The runtime that was chosen, if one was.
+    pub fn kind(self) -> Option<RuntimeKind> {
+        match self {
+            RuntimeChoice::Auto => None,
+            RuntimeChoice::Docker => Some(RuntimeKind::Docker),
+            RuntimeChoice::Process => Some(RuntimeKind::Process),
+        }
+    }
+}
+
+impl fmt::Display for RuntimeChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind().map_or("auto", RuntimeKind::as_str))
+    }
+}
+
+impl FromStr for RuntimeChoice {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let all = [RuntimeChoice::Auto, RuntimeChoice::Docker, RuntimeChoice::Process];
+        let found = all.into_iter().find(|choice| choice.to_string() == text);
+        found.ok_or_else(|| ParseError::new("runtime", format!("is `{text}`"), "it is auto, docker or process"))
+    }
 }
 
 /// Where the proxy runs.

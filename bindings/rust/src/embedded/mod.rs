@@ -63,7 +63,7 @@ impl Sh0 {
             logs: Arc::new(FileLogStore::open(root.join("logs"), Limits::default())?),
             runtimes,
             proxy: data_plane.proxy(),
-            fetcher: Arc::new(LocalFetcher::open(root.join("sources"))?),
+            fetcher: Arc::new(LocalFetcher::open(root.join("sources"), sh0_services::source::Limits::default())?),
             planner: Arc::new(Detector::new(Options { mirror: config.image_mirror.clone(), ..Options::default() })),
             prober: Arc::new(HttpProber::new()),
             sealer: Arc::new(sealer),
@@ -90,11 +90,7 @@ fn engine_config(config: Config, root: &Path) -> EngineConfig {
     EngineConfig {
         version: config.version,
         data: root.to_owned(),
-        default_runtime: match config.runtime {
-            RuntimeChoice::Auto => None,
-            RuntimeChoice::Docker => Some(RuntimeKind::Docker),
-            RuntimeChoice::Process => Some(RuntimeKind::Process),
-        },
+        default_runtime: config.runtime.kind(),
         listen: config.listen,
         app_bind: config.app_bind,
         base_domain: config.base_domain,
