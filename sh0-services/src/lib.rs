@@ -4,9 +4,9 @@
 pub mod probe;
 #[cfg(feature = "proxy-embedded")]
 pub mod proxy;
-#[cfg(feature = "git")]
-pub mod source;
 #[cfg(feature = "runtime-process")]
 pub mod runtime;
+#[cfg(feature = "git")]
+pub mod source;
 #[cfg(feature = "static-files")]
 pub mod static_files;

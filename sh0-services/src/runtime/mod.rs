@@ -1,0 +1,3 @@
+//! Runtimes that sh0 itself provides.
+
+pub mod process;

@@ -1,0 +1,57 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use sh0_core::model::PlatformId;
+
+/// How the process runtime is set up.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    /// Its folder: releases, instances, volumes, caches. Two platforms may share one.
+    pub root: PathBuf,
+    /// The platform whose instances it sees.
+    pub platform: PlatformId,
+    /// How the shim is started.
+    pub shim: ShimCommand,
+    /// `PATH` of builds and instances: where the host's toolchains are.
+    pub path: String,
+    /// Variables that toolchains need, such as `RUSTUP_HOME`; folders they name are readable.
+    pub toolchain: BTreeMap<String, String>,
+    /// Folders that no app may see: the platform's data, its keys, its socket. `root` always is one.
+    pub hidden: Vec<PathBuf>,
+    /// More folders that apps may read.
+    pub readable: Vec<PathBuf>,
+    /// As root, every app gets a user of its own. Off only for tests of what happens without.
+    pub own_users: bool,
+}
+
+impl ProcessConfig {
+    /// With the usual system folders in `PATH` and nothing else.
+    pub fn new(root: impl Into<PathBuf>, platform: PlatformId, shim: ShimCommand) -> Self {
+        ProcessConfig {
+            root: root.into(),
+            platform,
+            shim,
+            path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+            toolchain: BTreeMap::new(),
+            hidden: Vec::new(),
+            readable: Vec::new(),
+            own_users: true,
+        }
+    }
+}
+
+/// The program that is the shim, and what comes before its subcommand: `sh0-shim` alone, or `sh0 __shim`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShimCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its first arguments.
+    pub args: Vec<String>,
+}
+
+impl ShimCommand {
+    /// The binary `sh0-shim` at this path.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        ShimCommand { program: program.into(), args: Vec::new() }
+    }
+}
