@@ -1,0 +1,210 @@
+//! `kill -9` of the server at random moments of a deployment: the app answers while it is dead, and afterwards exactly
+//! one release serves, every deployment has ended, and nothing is left over.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use sh0::model::{App, DeploymentId, InstanceState, RuntimeKind, Step};
+
+use super::progress;
+use crate::Outcome;
+use crate::engine;
+use crate::load::{Load, Shape};
+use crate::platform::{Platform, Programs, addr, probe_settings};
+use crate::report::{Report, Series, millis};
+use crate::trees::{Manner, Trees};
+
+/// After a start of the server, everything is as it should be within this time.
+const SETTLES: Duration = Duration::from_secs(60);
+
+/// Numbers that look random, and are the same for the same seed (splitmix64).
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// Begins with this seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// The next number from 0 to 1.
+    pub fn share(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// What a run showed.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// In which step the deployment was when the server was killed.
+    pub steps: BTreeMap<String, usize>,
+    /// How the deployments ended.
+    pub ends: BTreeMap<String, usize>,
+    /// From the start of the server until everything was as it should be.
+    pub recovery: Series,
+    /// Answers while the server was dead, over all kills.
+    pub answers_while_dead: usize,
+    /// Answers over the whole run.
+    pub answers: usize,
+    /// What was not as it should be.
+    pub problems: Vec<String>,
+}
+
+/// Kills the server `kills` times.
+pub async fn run(programs: &Programs, runtime: RuntimeKind, kills: usize, seed: u64) -> Outcome<Run> {
+    let mut platform = Platform::start(programs, runtime).await?;
+    let trees = Trees::new(&platform.beside("trees"), &programs.probe_app, runtime)?;
+    let app = platform.create_app("probe", probe_settings(Duration::from_millis(600))?).await?;
+    platform.deploy_well(&app, &trees.make("first", Manner::Plain)?).await?;
+    let clients =
+        Shape { keep_alive: 2, new_connection: 2, pause: Duration::from_millis(10), ..Shape::short_requests() };
+    // Requests of half a second keep the draining busy.
+    let load = Load::start(addr(&app), Shape { slow: 2, slow_for: Duration::from_millis(500), ..clients });
+    let (mut random, mut run) = (Random::new(seed), Run::default());
+    // How long a deployment takes here, to spread the kills over all of it.
+    let began = Instant::now();
+    platform.deploy_well(&app, &trees.make_with("measured", STARTS)?).await?;
+    let whole = began.elapsed();
+
+    for kill in 0..kills {
+        let tree = trees.make_with(&format!("kill-{kill}"), STARTS)?;
+        let moment = whole.mul_f64(random.share() * 1.05);
+        let deployment = platform.begin(&app, &tree).await?;
+        tokio::time::sleep(moment).await;
+        platform.kill()?;
+        let before = load.answered();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let answers = load.answered() - before;
+        run.answers_while_dead += answers;
+        if answers == 0 {
+            run.problems.push(format!("kill {kill}: nothing answered while the server was dead"));
+        }
+        let began = Instant::now();
+        platform.launch().await?;
+        let problems = settle(&platform, &app, runtime).await?;
+        run.recovery.add(millis(began.elapsed()));
+        run.problems.extend(problems.into_iter().map(|problem| format!("kill {kill} (after {moment:?}): {problem}")));
+        let (step, end) = looked_back(&platform, &app, deployment.id).await?;
+        progress(format!(
+            "{runtime}: kill {} of {kills} after {:.0} ms in {step}: {end}; {} failed requests so far",
+            kill + 1,
+            millis(moment),
+            load.failed()
+        ));
+        *run.steps.entry(step).or_default() += 1;
+        *run.ends.entry(end).or_default() += 1;
+    }
+    let seen = load.stop().await;
+    run.answers = seen.records.iter().filter(|record| record.fault.is_none()).count();
+    let faults: Vec<_> = seen.records.iter().filter_map(|record| record.fault.clone()).collect();
+    if let Some(fault) = faults.first() {
+        run.problems.push(format!("{} requests failed, the first with: {fault}", faults.len()));
+    }
+    Ok(run)
+}
+
+/// So that the health step is one of those that are hit.
+const STARTS: &[(&str, &str)] = &[("PROBE_START_MS", "150")];
+
+/// Waits until every deployment has ended and the rest is as it should be; answers what never came to be.
+async fn settle(platform: &Platform, app: &App, runtime: RuntimeKind) -> Outcome<Vec<String>> {
+    let began = Instant::now();
+    platform.settled(app, SETTLES).await?;
+    loop {
+        let problems = wrong(platform, app, runtime).await?;
+        if problems.is_empty() || began.elapsed() > SETTLES {
+            return Ok(problems);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What is not as it should be: one release serves and nothing is left over.
+async fn wrong(platform: &Platform, app: &App, runtime: RuntimeKind) -> Outcome<Vec<String>> {
+    let mut problems = Vec::new();
+    let live = platform.app(app).await?.live.ok_or("no release is live")?;
+    let instances = platform.instances(app).await?;
+    match instances.as_slice() {
+        [one] if one.state == InstanceState::Running && one.serving && one.deployment == live.deployment => {}
+        other => problems.push(format!("the instances are {other:?}, the live deployment {}", live.deployment)),
+    }
+    let left = match runtime {
+        RuntimeKind::Process => platform.shims().into_iter().map(|shim| shim.command.join(" ")).collect::<Vec<_>>(),
+        RuntimeKind::Docker => {
+            let owner = platform.id.ok_or("the platform has no id")?;
+            let containers = engine::labelled(&engine::usual().await?, owner).await?;
+            containers.iter().filter_map(|container| container.name().map(str::to_owned)).collect()
+        }
+    };
+    if left.len() != 1 {
+        problems.push(format!("{} instances are on the machine: {left:?}", left.len()));
+    }
+    let checkouts = fs::read_dir(platform.data().join("sources")).into_iter().flatten().flatten();
+    let is_of_deployment = |name: &String| name.parse::<DeploymentId>().is_ok();
+    let checkouts: Vec<String> =
+        checkouts.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(is_of_deployment).collect();
+    if !checkouts.is_empty() {
+        problems.push(format!("checkouts were left: {checkouts:?}"));
+    }
+    Ok(problems)
+}
+
+/// In which step the deployment was interrupted, and how it ended. Steps that ran again are in its events twice.
+async fn looked_back(platform: &Platform, app: &App, id: DeploymentId) -> Outcome<(String, String)> {
+    let deployments = platform.deployments(app).await?;
+    let deployment = deployments.iter().find(|deployment| deployment.id == id).ok_or("the deployment is gone")?;
+    let ended = platform.finish(deployment).await?;
+    let mut open: Option<Step> = None;
+    let mut interrupted = None;
+    for event in &ended.events {
+        match &event.what {
+            // It began anew, or went on with what it had begun.
+            sh0::model::EventKind::StepStarted { step } => {
+                if open.is_some_and(|open| open >= *step) {
+                    interrupted = interrupted.or(open);
+                }
+                open = Some(*step);
+            }
+            sh0::model::EventKind::StepDone { step, .. } if open == Some(*step) => open = None,
+            sh0::model::EventKind::State { state: sh0::model::DeploymentState::Running, .. } => {
+                interrupted = interrupted.or(open);
+            }
+            _ => {}
+        }
+    }
+    let step = interrupted.map_or("before, between or after steps".to_owned(), |step| step.to_string());
+    Ok((step, ended.deployment.state.to_string()))
+}
+
+/// The whole row.
+pub async fn prove(kills: usize, seed: u64, runtimes: &[RuntimeKind]) -> Outcome<Report> {
+    let programs = Programs::build(true)?;
+    let mut report = Report::default();
+    for &runtime in runtimes {
+        let run = run(&programs, runtime, kills, seed).await?;
+        report.section(&format!("On {runtime}: {kills} kills, seed {seed}"));
+        let list = |counts: &BTreeMap<String, usize>| {
+            counts.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
+        };
+        let rows = [
+            ("interrupted step of the deployment", list(&run.steps)),
+            ("how those deployments ended", list(&run.ends)),
+            ("answers while the server was dead (0.7 s each)", run.answers_while_dead.to_string()),
+            ("answers over the whole run", run.answers.to_string()),
+            ("from the server's start until all was in order", run.recovery.millis()),
+        ];
+        report.table(&["", ""], rows.map(|(what, value)| [what.to_owned(), value]));
+        report.problems(runtime.as_str(), run.problems);
+    }
+    report.say(
+        "After each kill: the app answers while the server is dead; after the start every deployment ends, exactly one \
+         instance runs and serves and belongs to the live deployment, no other shim or labelled container is on the \
+         machine, no checkout is left. Clients without retries go on through all of it, and not one request may fail.",
+    );
+    Ok(report)
+}
