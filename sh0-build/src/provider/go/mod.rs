@@ -32,6 +32,7 @@ impl Provider for Go {
         draft.because_of("language = go", "a file of a Go module", At::file(mark));
         let version = draft.version(&images::GO, pins(files, &module));
         draft.tool("go", "Go (Debian: apt-get install golang-go)");
+        framework(&module, &mut draft);
         dependencies(files, &module, &mut draft);
         build(files, &module, &mut draft);
 
@@ -59,6 +60,22 @@ fn pins(files: Files<'_>, module: &str) -> Vec<Pin> {
         pins.push(Pin { wanted: format!(">={wanted}"), by: "go.mod".into(), at: At::line("go.mod", line) });
     }
     pins
+}
+
+fn framework(module: &str, draft: &mut Draft) {
+    const FRAMEWORKS: &[(&str, &str)] = &[
+        ("gin", "github.com/gin-gonic/gin"),
+        ("echo", "github.com/labstack/echo"),
+        ("fiber", "github.com/gofiber/fiber"),
+        ("chi", "github.com/go-chi/chi"),
+    ];
+    for (name, path) in FRAMEWORKS {
+        if let Some((line, _)) = find_line(module, |line| line.contains(path) && !line.contains("// indirect")) {
+            draft.plan.framework = Some((*name).to_owned());
+            draft.because_of(format!("framework = {name}"), "go.mod requires it", At::line("go.mod", line));
+            return;
+        }
+    }
 }
 
 fn dependencies(files: Files<'_>, module: &str, draft: &mut Draft) {

@@ -49,6 +49,7 @@ const FRAMEWORKS: &[Framework] = &[
     server("hono", "hono"),
     server("koa", "koa"),
     server("express", "express"),
+    pages("expo", "expo", Some("expo export --platform web"), "dist", &["expo"]),
     pages("vite", "vite", Some("vite build"), "dist", &["vite"]),
     pages("parcel", "parcel", None, "dist", &["parcel"]),
 ];
@@ -116,14 +117,9 @@ fn next(tree: &Tree<'_>) -> Output {
 }
 
 fn nuxt(tree: &Tree<'_>, at: At) -> Output {
-    for script in ["build", "generate"] {
-        if tree.script(script).is_some_and(|text| text.contains("nuxt generate")) {
-            return Output::Files {
-                dir: ".output/public".into(),
-                spa: false,
-                at: tree.manifest.at(&["scripts", script]),
-            };
-        }
+    if tree.script("build").is_some_and(|text| text.contains("nuxt generate")) {
+        let at = tree.manifest.at(&["scripts", "build"]);
+        return Output::Files { dir: ".output/public".into(), spa: false, at };
     }
     if tree.script("start").is_some_and(|start| !start.starts_with("nuxt")) {
         return Output::Unknown;

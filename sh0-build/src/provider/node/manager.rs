@@ -30,7 +30,8 @@ const LOCKFILES: &[(&str, Manager)] = &[
 impl Manager {
     /// `packageManager` says, else the lockfile, else npm.
     pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) -> Manager {
-        let (manager, why, at) = Self::named(tree).or_else(|| Self::locked(tree)).unwrap_or_else(|| {
+        let found = Self::named(tree).or_else(|| Self::locked(tree)).or_else(|| Self::in_engines(tree));
+        let (manager, why, at) = found.unwrap_or_else(|| {
             (Manager::Npm, "nothing in the tree asks for another".to_owned(), At::file("package.json"))
         });
         draft.because_of(format!("package_manager = {}", manager.name()), why, at);
@@ -50,6 +51,13 @@ impl Manager {
             _ => return None,
         };
         Some((manager, format!("packageManager is `{wanted}`"), tree.manifest.at(&["packageManager"])))
+    }
+
+    /// `engines` names the one that people have to have.
+    fn in_engines(tree: &Tree<'_>) -> Option<(Manager, String, At)> {
+        let engines = [("pnpm", Manager::Pnpm), ("yarn", Manager::Yarn), ("bun", Manager::Bun)];
+        let (name, manager) = engines.into_iter().find(|(name, _)| tree.manifest.str(&["engines", name]).is_some())?;
+        Some((manager, format!("engines asks for {name}"), tree.manifest.at(&["engines", name])))
     }
 
     fn locked(tree: &Tree<'_>) -> Option<(Manager, String, At)> {

@@ -40,7 +40,26 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framewo
         draft.start("next start", "the framework's own server", tree.dependency("next"));
         return true;
     }
+    if manager == Manager::Bun && bun_entry(tree, draft) {
+        runs_with(draft);
+        return true;
+    }
     entry(tree, draft)
+}
+
+/// Bun runs TypeScript as it is.
+fn bun_entry(tree: &Tree<'_>, draft: &mut Draft) -> bool {
+    let module = ["module", "main"].iter().find_map(|key| Some((*key, tree.manifest.str(&[key])?)));
+    let named = module.filter(|(_, file)| tree.files.is_file(file) && crate::detect::is_dir_name(file));
+    if let Some((key, file)) = named {
+        draft.start(format!("bun {file}"), format!("`{key}` of package.json"), Some(tree.manifest.at(&[key])));
+        return true;
+    }
+    let Some(file) = tree.files.first(&["index.ts", "src/index.ts", "server.ts", "index.tsx", "index.js"]) else {
+        return false;
+    };
+    draft.start(format!("bun {file}"), "the usual name of the first script", Some(At::file(file)));
+    true
 }
 
 /// The script's own command: with `node_modules/.bin` in `PATH` a shell runs it as the manager would, and nothing stands
