@@ -183,12 +183,12 @@ async fn failed_builds_say_why_and_leave_nothing() {
     assert!(error.detail().contains("exit 7") || error.detail().contains('7'), "{error}");
     let error = bench.build("FROM 127.0.0.1:1/no/such:image\n", &[], &NoOutput).await.unwrap_err();
     assert_eq!(error.code(), Code::BuildFailed);
-    for word in ["127.0.0.1:1/no/such:image", "--mirror", "--runtime process"] {
+    for word in ["127.0.0.1:1/no/such:image", "--image-mirror", "--runtime process"] {
         assert!(error.detail().contains(word), "{word}: {error}");
     }
     let image = "127.0.0.1:1/no/such:image".parse().unwrap();
     let error = bench.runtime.pull(&image, &NoOutput).await.unwrap_err();
-    assert!(error.detail().contains("127.0.0.1:1/no/such:image") && error.detail().contains("--mirror"), "{error}");
+    assert!(error.detail().contains("127.0.0.1:1/no/such:image") && error.detail().contains("--image-mirror"), "{error}");
     bench.clean().await;
 }
 

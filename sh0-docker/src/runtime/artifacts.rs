@@ -227,11 +227,11 @@ mod tests {
         let message =
             "Get \"https://registry.example/v2/\": dial tcp: lookup registry.example: no such host".to_owned();
         let error = failed(client::Error::Stream { operation: "build", message, code: None }, "FROM node:20\n");
-        for word in ["node:20", "--mirror", "--runtime process"] {
+        for word in ["node:20", "--image-mirror", "--runtime process"] {
             assert!(error.detail().contains(word), "{word}: {}", error.detail());
         }
         let message = "The command '/bin/sh -c npm ci' returned a non-zero code: 1 (registry)".to_owned();
         let error = failed(client::Error::Stream { operation: "build", message, code: Some(1) }, "FROM node:20\n");
-        assert!(!error.detail().contains("--mirror"), "{}", error.detail());
+        assert!(!error.detail().contains("--image-mirror"), "{}", error.detail());
     }
 }

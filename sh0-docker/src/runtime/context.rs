@@ -47,6 +47,8 @@ impl Context {
         let rules = rules(&self.ignore)?;
         let mut tar = tar::Builder::new(out);
         tar.follow_symlinks(false);
+        // The engine does not know GNU sparse entries.
+        tar.sparse(false);
         self.add_folder(&mut tar, &rules, Path::new(""))?;
         for (path, text) in &self.texts {
             let mut header = tar::Header::new_gnu();

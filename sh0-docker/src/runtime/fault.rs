@@ -41,7 +41,7 @@ pub(super) fn no_image(image: &str, error: client::Error) -> Error {
         true => "its registry cannot be reached",
         false => "it could not be pulled",
     };
-    let help = "name a registry that mirrors it with `--mirror HOST`, load it into the engine with `docker load`, \
+    let help = "name a registry that mirrors it with `--image-mirror HOST`, load it into the engine with `docker load`, \
                 or run the app without Docker: `--runtime process`";
     Error::new(Code::BuildFailed, format!("the image {image} is not here and {why}: {help}. The engine said: {text}"))
         .with_source(error)

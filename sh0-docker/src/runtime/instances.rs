@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use sh0_core::model::{AbsPath, AppId, Exit, InstanceName, InstanceState, Millis, exec_line};
+use sh0_core::model::{AbsPath, AppId, Exit, InstanceName, InstanceState, Millis, exec_line, shell};
 use sh0_core::traits::{CommandLine, InstanceSpec, Observed};
 use sh0_core::{Code, Error, Result};
 
@@ -222,7 +222,7 @@ pub(super) fn container(spec: &InstanceSpec) -> ContainerSpec {
 /// The only place where a user's line meets a shell on this runtime: the shell of the user's own container.
 pub(super) fn argv(command: &CommandLine) -> Vec<String> {
     match command {
-        CommandLine::Shell(line) => vec!["/bin/sh".into(), "-c".into(), exec_line(line)],
+        CommandLine::Shell(line) => shell(exec_line(line)).into(),
         CommandLine::Exec(argv) => argv.clone(),
     }
 }
