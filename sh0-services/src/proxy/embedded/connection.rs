@@ -29,54 +29,61 @@ const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 
 /// Serves a connection to its end. `stop` lets it finish what it does, and no more.
+///
+/// Most connections are idle most of the time, so what each holds is kept small: every stage lives in a box of its own
+/// and is gone before the next one begins.
 pub(super) async fn serve(
     shared: Arc<Shared>,
-    mut stream: TcpStream,
+    stream: TcpStream,
     door: SocketAddr,
     peer: SocketAddr,
     stop: CancellationToken,
 ) {
-    let _ = stream.set_nodelay(true);
-    let _ = keep_alive(&stream);
-    // Read here and not by a library: none of them puts a limit on the time before the first byte.
-    let first = tokio::select! {
-        first = tokio::time::timeout(shared.options.header_timeout, first_bytes(&mut stream)) => first,
+    let limit = shared.options.header_timeout;
+    let begun = tokio::select! {
+        begun = Box::pin(tokio::time::timeout(limit, begin(stream))) => begun,
         () = stop.cancelled() => return,
     };
-    let Ok(Ok((first, length))) = first else { return };
-    let speaks_http2 = length == PREFACE.len() && first == *PREFACE;
-    let io = TokioIo::new(Begun { first, at: 0, length, stream });
-    let service = Answer { shared: shared.clone(), door, peer };
-    match speaks_http2 {
-        true => Box::pin(serve_http2(shared, io, service, stop)).await,
-        false => serve_http1(&shared, io, service, stop).await,
-    }
-}
-
-async fn serve_http1(shared: &Shared, io: TokioIo<Begun>, service: Answer, stop: CancellationToken) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(shared.options.header_timeout)
-        .max_headers(MAX_HEADERS)
-        .max_header_size(MAX_HEAD)
-        .max_buf_size(MAX_HEAD + 8 * 1024)
-        .serve_connection(io, service)
-        .with_upgrades();
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let Ok(Ok(begun)) = begun else { return };
+    let answer = Answer { shared, door, peer };
+    let work: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> = match begun.speaks_http2() {
+        true => Box::pin(serve_http2(begun, answer, stop)),
+        false => Box::pin(serve_http1(begun, answer, stop)),
     };
-    if let Err(error) = ended {
+    if let Err(error) = work.await {
         tracing::debug!(%error, "a client's connection ended early");
     }
 }
 
-async fn serve_http2(shared: Arc<Shared>, io: TokioIo<Begun>, service: Answer, stop: CancellationToken) {
-    let connection = http2::Builder::new(Streams(shared))
+fn serve_http1(
+    begun: Begun,
+    answer: Answer,
+    stop: CancellationToken,
+) -> impl Future<Output = hyper::Result<()>> + Send {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(answer.shared.options.header_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_HEAD + 8 * 1024)
+        .serve_connection(TokioIo::new(begun), answer)
+        .with_upgrades();
+    let mut connection = Box::pin(connection);
+    async move {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+}
+
+fn serve_http2(
+    begun: Begun,
+    answer: Answer,
+    stop: CancellationToken,
+) -> impl Future<Output = hyper::Result<()>> + Send {
+    let connection = http2::Builder::new(Streams(answer.shared.clone()))
         .timer(TokioTimer::new())
         .max_concurrent_streams(200)
         .max_header_list_size(65_536)
@@ -88,17 +95,14 @@ async fn serve_http2(shared: Arc<Shared>, io: TokioIo<Begun>, service: Answer, s
         .initial_connection_window_size(1024 * 1024)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
-        .serve_connection(io, service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        .serve_connection(TokioIo::new(begun), answer);
+    let mut connection = Box::pin(connection);
+    async move {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client's HTTP/2 connection ended early");
+        connection.await
     }
 }
 
@@ -114,8 +118,11 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads until it is clear whether this is HTTP/2's preface.
-async fn first_bytes(stream: &mut TcpStream) -> io::Result<([u8; 24], usize)> {
+/// Reads until it is clear whether this is HTTP/2. Done here and not by a library: none of them puts a limit on the time
+/// before the first byte.
+async fn begin(mut stream: TcpStream) -> io::Result<Begun> {
+    stream.set_nodelay(true)?;
+    keep_alive(&stream)?;
     let mut first = [0; PREFACE.len()];
     let mut length = 0;
     while length < first.len() && first[..length] == PREFACE[..length] {
@@ -124,7 +131,7 @@ async fn first_bytes(stream: &mut TcpStream) -> io::Result<([u8; 24], usize)> {
             count => length += count,
         }
     }
-    Ok((first, length))
+    Ok(Begun { first, at: 0, length, stream })
 }
 
 /// Answers the requests of one connection.
@@ -163,6 +170,12 @@ struct Begun {
     at: usize,
     length: usize,
     stream: TcpStream,
+}
+
+impl Begun {
+    fn speaks_http2(&self) -> bool {
+        self.length == PREFACE.len() && self.first == *PREFACE
+    }
 }
 
 impl AsyncRead for Begun {

@@ -214,6 +214,8 @@ impl Shared {
     /// Runs a task that belongs to this proxy.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let end = self.end.clone();
+        // Boxed: moved into the task as it is, it would take its room twice.
+        let task = Box::pin(task);
         self.tasks.spawn(async move {
             tokio::select! {
                 () = task => {}
