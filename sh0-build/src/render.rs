@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 
-use sh0_core::model::exec_line;
+use sh0_core::model::{exec_line, shell};
 
 use crate::detect::is_dir_name;
 use crate::draft::{Draft, Recipe};
@@ -145,7 +145,7 @@ impl Dockerfile<'_> {
         self.port();
         self.line(format!("USER {APP_UID}:{APP_UID}"));
         if let Some(command) = self.command() {
-            self.line(format!("CMD {}", json(&["/bin/sh", "-c", &exec_line(&command)])));
+            self.line(format!("CMD {}", json(&shell(exec_line(&command)))));
         }
     }
 
@@ -192,7 +192,7 @@ impl Dockerfile<'_> {
             && !command.ends_with('\\');
         match plain {
             true => self.line(format!("RUN {mounts}{command}")),
-            false => self.line(format!("RUN {mounts}{}", json(&["/bin/sh", "-c", command]))),
+            false => self.line(format!("RUN {mounts}{}", json(&shell(command)))),
         }
     }
 
@@ -269,11 +269,11 @@ fn compiled(recipe: &Recipe) -> bool {
 }
 
 /// The array form of an instruction is JSON.
-fn json(words: &[&str]) -> String {
+fn json(words: &[impl AsRef<str>]) -> String {
     let mut text = String::from("[");
     for (index, word) in words.iter().enumerate() {
         let comma = if index == 0 { "" } else { ", " };
-        let _ = write!(text, "{comma}{}", serde_json::Value::from(*word));
+        let _ = write!(text, "{comma}{}", serde_json::Value::from(word.as_ref()));
     }
     text.push(']');
     text

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sh0_core::model::{Exit, Secret, exec_line, wire};
+use sh0_core::model::{self, Exit, Secret, exec_line, wire};
 use sh0_core::traits::Terminal;
 
 use super::procfs::Proc;
 
-/// The one place that hands a command line to a shell. The line is the user's own, and the shell runs only behind
-/// [`Confine`]: in the user's own instance or build, with a cleared environment.
+/// A command line for a shell. The line is the user's own, and the shell runs only behind [`Confine`]: in the user's own
+/// instance or build, with a cleared environment.
 pub(crate) fn shell(line: &str) -> Vec<String> {
-    vec!["/bin/sh".to_owned(), "-c".to_owned(), exec_line(line)]
+    model::shell(exec_line(line)).into()
 }
 
 /// Everything that is needed to start one command.
@@ -29,6 +29,8 @@ pub(crate) struct Launch {
     pub cwd: PathBuf,
     /// Its limits.
     pub confine: Confine,
+    /// It runs beside an instance, in groups that are not its own to end.
+    pub beside: bool,
     /// It gets a terminal of this size.
     pub terminal: Option<Terminal>,
     /// Where the shim keeps what it knows; absent for builds and commands beside an instance.
