@@ -59,13 +59,17 @@ fn pack(dir: &Path, pipe: Pipe) -> Result<()> {
     }
     let mut tar = Builder::new(GzEncoder::new(pipe, Compression::fast()));
     for entry in walk(dir)? {
-        let entry = entry.map_err(|error| Error::invalid("path", error.to_string(), "make it readable, or ignore it"))?;
+        let entry =
+            entry.map_err(|error| Error::invalid("path", error.to_string(), "make it readable, or ignore it"))?;
         let Ok(name) = entry.path().strip_prefix(dir) else { continue };
         if !name.as_os_str().is_empty() {
             append(&mut tar, entry.path(), name).map_err(|error| unpackable(entry.path(), error))?;
         }
     }
-    tar.into_inner().and_then(GzEncoder::finish).and_then(|mut pipe| pipe.flush()).map_err(|error| unpackable(dir, error))
+    tar.into_inner()
+        .and_then(GzEncoder::finish)
+        .and_then(|mut pipe| pipe.flush())
+        .map_err(|error| unpackable(dir, error))
 }
 
 fn unpackable(path: &Path, error: io::Error) -> Error {
@@ -115,7 +119,8 @@ fn docker_rules(dir: &Path) -> Result<DockerRules> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(unpackable(&file, error)),
     };
-    let wrong = |error: ignore::Error| Error::invalid("path", format!("{}: {error}", file.display()), "mend the pattern");
+    let wrong =
+        |error: ignore::Error| Error::invalid("path", format!("{}: {error}", file.display()), "mend the pattern");
     let mut rules = GitignoreBuilder::new("");
     let mut brings_back = false;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {

@@ -19,8 +19,6 @@ use sh0::{Code, Error, Result};
 use crate::refusal::Refusal;
 use crate::router::Shared;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 /// Names a request in logs, audit and answers.
 #[derive(Clone)]
 pub(crate) struct RequestId(pub(crate) Arc<str>);
@@ -34,7 +32,7 @@ pub(crate) async fn guard(State(shared): State<Arc<Shared>>, mut request: Reques
         Err(error) => Refusal::from(error).respond(&id),
     };
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, HeaderValue::from_str(&id.0).unwrap_or(HeaderValue::from_static("")));
+    headers.extend(HeaderValue::from_str(&id.0).map(|id| (HeaderName::from_static("x-request-id"), id)));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

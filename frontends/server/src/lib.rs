@@ -15,9 +15,8 @@
 //! # }
 //! ```
 //!
-//! Who gets in: processes of the same user (or root) over the Unix socket; holders of a token over TCP, loopback too.
-//! `Host` must be a name of this server and `Origin` its own: a web page, a deployed app or another local user cannot
-//! drive the platform.
+//! Who gets in: processes of the same user (or root) over the Unix socket; holders of a token over TCP, loopback too. No
+//! web page, deployed app or other local user can drive the platform.
 //!
 //! **Deliberately absent:** TLS (a proxy's work for now), CORS (no other origin has any business here), sessions,
 //! handlers for single operations. Sockets and their limits are [`sh0::listen`].

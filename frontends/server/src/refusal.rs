@@ -32,8 +32,8 @@ impl Refusal {
         if problem.code == Code::Internal {
             tracing::error!(request_id = &*id.0, error = ?self.error, "a request failed");
         }
-        let status = self.status.or_else(|| StatusCode::from_u16(problem.status).ok());
-        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let by_code = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status.unwrap_or(by_code);
         problem.status = status.as_u16();
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();

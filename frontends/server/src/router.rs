@@ -7,9 +7,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Query, RawPathParams, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, get, on};
@@ -43,8 +43,6 @@ const LINGER: Duration = Duration::from_secs(10);
 
 /// A stream says at least a comment this often.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What all requests share.
 pub(crate) struct Shared {
@@ -120,7 +118,7 @@ async fn run(
         OpKind::Upload => Ok(value(caller.upload(op, input, pieces(body.clone())).await?)),
         OpKind::Stream => {
             // A browser, as our client, resumes with the id of the last event it has seen.
-            let input = match parts.headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()) {
+            let input = match parts.headers.get("last-event-id").and_then(|id| id.to_str().ok()) {
                 Some(cursor) if !cursor.is_empty() => resume(op, input, cursor),
                 _ => input,
             };

@@ -36,7 +36,8 @@ pub(super) async fn follow(
     op: &'static OpDef,
     parts: Parts,
 ) -> Result<BoxStream<'static, Result<Value>>> {
-    let mut following = Following { remote, op, parts, body: None, events: Events::default(), cursor: None, failures: 0 };
+    let mut following =
+        Following { remote, op, parts, body: None, events: Events::default(), cursor: None, failures: 0 };
     following.connect().await?;
     Ok(stream::unfold(Some(following), |following| async move {
         let mut following = following?;
@@ -117,7 +118,9 @@ impl Following {
         loop {
             self.failures += 1;
             if self.failures >= TRIES {
-                return Err(Error::unavailable("the connection broke, and the server has not come back: try again later"));
+                return Err(Error::unavailable(
+                    "the connection broke, and the server has not come back: try again later",
+                ));
             }
             let pause = Duration::from_millis(100) * 2u32.pow(self.failures.min(6));
             tokio::time::sleep(pause.min(Duration::from_secs(4))).await;
@@ -174,7 +177,11 @@ impl Events {
                 self.field(&line);
                 continue;
             }
-            let event = SentEvent { id: self.id.clone(), name: std::mem::take(&mut self.name), data: std::mem::take(&mut self.data) };
+            let event = SentEvent {
+                id: self.id.clone(),
+                name: std::mem::take(&mut self.name),
+                data: std::mem::take(&mut self.data),
+            };
             if std::mem::take(&mut self.has_data) {
                 return Some(event);
             }
@@ -206,7 +213,8 @@ mod tests {
     #[test]
     fn events_come_out_whole_however_they_are_cut() {
         let text = ": hello\n\nid: 7\ndata: {\"a\":1}\n\nevent: end\r\ndata:x\r\ndata: y\r\n\r\nid: 9\n\ndata\n\nretry: 5\n\ndata: cut off";
-        let event = |id: &str, name: &str, data: &str| SentEvent { id: Some(id.into()), name: name.into(), data: data.into() };
+        let event =
+            |id: &str, name: &str, data: &str| SentEvent { id: Some(id.into()), name: name.into(), data: data.into() };
         let expected = vec![event("7", "", "{\"a\":1}"), event("7", "end", "x\ny"), event("9", "", "")];
         for size in 1..=text.len() {
             let (mut events, mut found) = (Events::default(), Vec::new());

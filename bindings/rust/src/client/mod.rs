@@ -196,7 +196,8 @@ async fn failure(response: Response<Incoming>) -> Error {
         507 => Code::NoSpace,
         _ => Code::Internal,
     };
-    let detail = serde_json::from_slice::<Value>(&body).ok().and_then(|body| Some(body.get("detail")?.as_str()?.to_owned()));
+    let detail =
+        serde_json::from_slice::<Value>(&body).ok().and_then(|body| Some(body.get("detail")?.as_str()?.to_owned()));
     Error::new(code, detail.unwrap_or_else(|| format!("the server answered {status}")))
 }
 

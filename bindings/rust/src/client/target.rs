@@ -107,11 +107,13 @@ mod tests {
 
     #[test]
     fn prints_what_it_parses_and_names_what_is_wrong() {
-        for text in ["http://127.0.0.1:9000", "https://sh0.example.com", "http://[::1]:1/base", "unix:///run/a b.sock"] {
+        for text in ["http://127.0.0.1:9000", "https://sh0.example.com", "http://[::1]:1/base", "unix:///run/a b.sock"]
+        {
             assert_eq!(text.parse::<Target>().map(|target| target.to_string()).ok().as_deref(), Some(text));
         }
         assert_eq!("http://h/".parse::<Target>().ok(), Some(Target::Http("http://h".into())));
-        for text in ["", "h", "h:1", "/run/x", "ftp://h", "unix://relative", "http://u:p@h", "http://h/?q=1", "http://"] {
+        for text in ["", "h", "h:1", "/run/x", "ftp://h", "unix://relative", "http://u:p@h", "http://h/?q=1", "http://"]
+        {
             let error = text.parse::<Target>().expect_err(text);
             assert_eq!((error.code(), error.fields()[0].field.as_str()), (Code::Invalid, "url"), "{text}");
         }

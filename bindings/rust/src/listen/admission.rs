@@ -118,14 +118,33 @@ mod tests {
 
     #[test]
     fn only_names_of_the_server_are_hosts() {
-        for host in ["localhost", "localhost:9000", "LOCALHOST.", "127.0.0.1", "127.9.9.9:1", "[::1]:9000", "10.1.2.3:9000",
-            "[::ffff:10.1.2.3]", "sh0.example.com", "SH0.example.com.:443"]
-        {
+        for host in [
+            "localhost",
+            "localhost:9000",
+            "LOCALHOST.",
+            "127.0.0.1",
+            "127.9.9.9:1",
+            "[::1]:9000",
+            "10.1.2.3:9000",
+            "[::ffff:10.1.2.3]",
+            "sh0.example.com",
+            "SH0.example.com.:443",
+        ] {
             assert!(admitted("/", &[("host", host)]), "{host}");
         }
-        for host in ["", "evil.com", "10.1.2.4", "localhost.evil.com", "evil.localhost", "evil.com:9000", "0.0.0.0", "a b",
-            "sh0.example.com.evil.com", "[::2]", "0x7f000001"]
-        {
+        for host in [
+            "",
+            "evil.com",
+            "10.1.2.4",
+            "localhost.evil.com",
+            "evil.localhost",
+            "evil.com:9000",
+            "0.0.0.0",
+            "a b",
+            "sh0.example.com.evil.com",
+            "[::2]",
+            "0x7f000001",
+        ] {
             assert!(!admitted("/", &[("host", host)]), "{host}");
         }
         assert!(!admitted("/", &[]), "no host at all");
@@ -141,9 +160,17 @@ mod tests {
         assert!(from(&[("origin", "http://localhost:9000")]));
         assert!(from(&[("sec-fetch-site", "same-origin")]));
         assert!(from(&[("sec-fetch-site", "none")]));
-        for origin in ["http://localhost:8080", "http://localhost", "http://hello.localhost:9000", "null", "",
-            "http://evil.com", "file://", "chrome-extension://localhost:9000", "http://127.0.0.1:9000"]
-        {
+        for origin in [
+            "http://localhost:8080",
+            "http://localhost",
+            "http://hello.localhost:9000",
+            "null",
+            "",
+            "http://evil.com",
+            "file://",
+            "chrome-extension://localhost:9000",
+            "http://127.0.0.1:9000",
+        ] {
             assert!(!from(&[("origin", origin)]), "{origin}");
         }
         for site in ["cross-site", "same-site", ""] {

@@ -244,13 +244,26 @@ impl Answer {
 
 /// Sends a request as written, byte for byte, and reads until the server closes.
 pub async fn raw(addr: SocketAddr, head: &str, body: &[u8]) -> Answer {
+    exchange(addr, head, body, |_| false).await
+}
+
+/// The same, but does not wait for the end of a stream of events.
+pub async fn raw_but_endless(addr: SocketAddr, head: &str, body: &[u8]) -> Answer {
+    exchange(addr, head, body, |answer| {
+        let text = String::from_utf8_lossy(answer);
+        text.contains("\r\n\r\n") && text.contains("content-type: text/event-stream")
+    })
+    .await
+}
+
+async fn exchange(addr: SocketAddr, head: &str, body: &[u8], enough: impl Fn(&[u8]) -> bool) -> Answer {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let head = head.trim().replace('\n', "\r\n");
     stream.write_all(format!("{head}\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
     // The server may refuse before it has read everything.
     let _ = stream.write_all(body).await;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
+    while stream.read_buf(&mut answer).await.unwrap() > 0 && !enough(&answer) {}
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
