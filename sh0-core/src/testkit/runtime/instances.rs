@@ -98,7 +98,8 @@ impl Bench<'_> {
         assert!(runs >= 2, "each run printed its line: {runs}");
         ok(self.runtime.stop(name, GRACE).await);
         let stopped = self.observed(name).await;
-        assert_eq!(exit_code(&stopped.state), 1, "a stopped instance is not started again");
+        // 1 when it was stopped between two runs, something else when within one.
+        assert_ne!(exit_code(&stopped.state), 0, "a stopped instance is not started again");
         // Longer than the pause before the next start would have been.
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
         assert_eq!(self.observed(name).await, stopped, "and stays so");
