@@ -1,23 +1,62 @@
-//! A [`Session`] joined to somebody's own ends: a terminal, a pipe, a test.
+//! A [`Session`] joined to somebody's own ends: this program's terminal, a pipe, a test.
 //!
 //! ```no_run
-//! # async fn example(sh0: sh0::Sh0, op: sh0::ops::instances::Exec) -> sh0::Result<()> {
-//! use futures_util::stream;
-//! let session = sh0.duplex(op).await?;
-//! let typed = sh0::console::bytes_of(tokio::io::stdin());
-//! let exit = sh0::console::join(session, typed, stream::pending(), tokio::io::stdout(), tokio::io::stderr()).await?;
+//! # async fn example(sh0: sh0::Sh0, mut op: sh0::ops::instances::Exec) -> sh0::Result<()> {
+//! op.terminal = sh0::console::size();
+//! let with_terminal = op.terminal.is_some();
+//! let exit = sh0::console::attach(sh0.duplex(op).await?, with_terminal).await?;
 //! println!("it {exit}");
 //! # Ok(())
 //! # }
 //! ```
 
+use std::io::{IsTerminal, stdin, stdout};
+
 use bytes::BytesMut;
 use futures_util::stream::Stream;
 use futures_util::{StreamExt, stream};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use sh0_core::Result;
 use sh0_core::model::{Exit, LogStream};
 use sh0_core::traits::{ByteStream, Session, SessionInput, Terminal};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The size of this program's terminal, when both its standard input and its standard output are one.
+pub fn size() -> Option<Terminal> {
+    let size = tcgetwinsize(stdout()).ok().filter(|_| stdin().is_terminal())?;
+    Some(Terminal { rows: size.ws_row, cols: size.ws_col })
+}
+
+/// Joins a command to this program's standard input, output and error. With a terminal, keys go to the command as they
+/// are (Ctrl-C too), and its size follows; afterwards the terminal is as it was.
+pub async fn attach(session: Session, with_terminal: bool) -> Result<Exit> {
+    let _raw = if with_terminal { Raw::enter() } else { None };
+    let changes = stream::unfold(signal(SignalKind::window_change())?, |mut changed| async {
+        changed.recv().await.map(|()| (size(), changed))
+    });
+    let sizes = changes.filter_map(std::future::ready).boxed();
+    join(session, bytes_of(tokio::io::stdin()), sizes, tokio::io::stdout(), tokio::io::stderr()).await
+}
+
+/// The terminal without line editing and signals; as it was again when this is dropped.
+struct Raw(Termios);
+
+impl Raw {
+    fn enter() -> Option<Raw> {
+        let before = tcgetattr(stdin()).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(stdin(), OptionalActions::Flush, &raw).ok()?;
+        Some(Raw(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = tcsetattr(stdin(), OptionalActions::Flush, &self.0);
+    }
+}
 
 /// What a reader gives, piece by piece.
 pub fn bytes_of(reader: impl AsyncRead + Send + Unpin + 'static) -> ByteStream {

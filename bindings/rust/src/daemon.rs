@@ -52,6 +52,8 @@ pub async fn start(server: &Program, data: impl AsRef<Path>) -> Result<Sh0> {
 /// Ends a platform and its apps, and waits until it has let go of its folder of data.
 pub async fn end(platform: &Sh0, data: impl AsRef<Path>) -> Result<()> {
     platform.call(Shutdown { stop_apps: true }).await?;
+    // In this process, nobody else does what was asked.
+    platform.shutdown_with(true).await?;
     for _ in 0..LOOKS {
         if holder(&data)?.is_none() {
             return Ok(());
@@ -59,4 +61,11 @@ pub async fn end(platform: &Sh0, data: impl AsRef<Path>) -> Result<()> {
         tokio::time::sleep(BETWEEN).await;
     }
     Err(Error::new(Code::Timeout, "the server was asked to end, and has not ended yet"))
+}
+
+/// Destroys every app with all its data, ends the platform, and removes its folder of data.
+pub async fn purge(platform: &Sh0, data: impl AsRef<Path>) -> Result<()> {
+    platform.destroy_everything().await?;
+    end(platform, &data).await?;
+    Ok(fs::remove_dir_all(data)?)
 }

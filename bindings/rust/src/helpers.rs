@@ -1,11 +1,11 @@
 //! What callers want in one step, though it takes more than one operation.
 
 use serde_json::{Value, json};
-use sh0_core::model::{App, AppRef, Deployment, Page, ProjectRef};
+use sh0_core::model::{App, AppRef, AppSettings, Deployment, Page, ProjectRef};
 use sh0_core::ops::OpDef;
 use sh0_core::ops::apps::{CreateApp, DeleteApp, GetApp, ListApps};
 use sh0_core::ops::deployments::CreateDeployment;
-use sh0_core::ops::fields::has;
+use sh0_core::ops::fields::{has, merge};
 use sh0_core::ops::projects::ListProjects;
 use sh0_core::{Code, Error, Result};
 
@@ -63,6 +63,15 @@ impl Sh0 {
             }
         }
         Ok(output)
+    }
+
+    /// The settings of an app with changes laid over them (`null` takes away): what `apps.update` wants whole.
+    pub async fn changed_settings(&self, app: &AppRef, changes: Value) -> Result<AppSettings> {
+        let mut settings = serde_json::to_value(self.call(GetApp { app: app.clone() }).await?.settings)?;
+        merge(&mut settings, changes);
+        let wrong =
+            |error: serde_json::Error| Error::invalid("settings", error.to_string(), "see the settings of an app");
+        serde_json::from_value(settings).map_err(wrong)
     }
 
     /// Destroys every app of every project with all its data; answers how many there were.

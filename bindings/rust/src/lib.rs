@@ -27,6 +27,7 @@
 //! | `client` | [`Sh0::connect`]: HTTP, HTTPS or a Unix socket; no engine, no SQLite |
 //! | `engine` | the engine over backends of your own, as a [`Platform`] for [`Sh0::hosting`] |
 //! | `embedded` | `Sh0::open`: the whole platform in this process, wired from a `Config` |
+//! | `console` | commands inside instances joined to this program's own terminal |
 //! | `listen` | sockets for frontends that serve HTTP |
 //! | `docker` | the Docker runtime for `embedded` |
 //!
@@ -35,6 +36,7 @@
 
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "console")]
 pub mod console;
 #[cfg(all(feature = "client", feature = "embedded"))]
 pub mod daemon;

@@ -1,7 +1,5 @@
 //! From the declarations of operations to clap's commands, and from what was typed to the input of an operation.
 
-use std::io::Read as _;
-
 use clap::builder::ArgPredicate;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
@@ -10,7 +8,7 @@ use sh0::ops::fields::{Field, Kind, fields, merge, summary};
 use sh0::ops::{OpKind, Risk};
 use sh0::{Code, Error, Result};
 
-use crate::verbs::{Show, VERBS, Verb};
+use crate::verbs::{VERBS, Verb};
 
 /// Fields that pages, terminals and followed streams fill.
 const HIDDEN: &[&str] = &["after", "cursor", "limit", "terminal"];
@@ -58,13 +56,16 @@ pub(crate) fn flag(name: &str, matches: &[&ArgMatches]) -> bool {
 }
 
 /// The content of a file, or of standard input for `-`.
-pub(crate) fn read_text(path: &str) -> Result<String, String> {
-    let mut text = String::new();
-    let read = match path {
-        "-" => std::io::stdin().lock().read_to_string(&mut text),
-        path => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
-    };
-    read.map(|_| text).map_err(|error| error.to_string())
+fn read_text(path: &str) -> Result<String, String> {
+    let text = if path == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
+    text.map_err(|error| error.to_string())
+}
+
+/// JSON as it is, from `@FILE`, or from standard input for `-`.
+pub(crate) fn json(text: &str) -> Result<Value, String> {
+    let path = if text == "-" { Some(text) } else { text.strip_prefix('@') };
+    let text = path.map_or(Ok(text.to_owned()), read_text)?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 
 /// The fields that can be typed; within objects, only those of the one that the verb edits.
@@ -89,7 +90,7 @@ fn filled(word: &'static str, verb: &Verb) -> Command {
     if let Some((name, op, _)) = verb.instead {
         command = command.arg(switch(name, &summary(op)));
     }
-    if matches!(verb.show, Show::Way("deployment")) {
+    if verb.show == "deployment" {
         command = command.arg(switch("detach", "Do not wait until it is live"));
     }
     match verb.op.meta.risk {

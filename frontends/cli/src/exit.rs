@@ -16,13 +16,6 @@ pub(crate) fn failed(error: &Error, json: bool) -> u8 {
     for field in error.fields().iter().filter(|field| !field.hint.is_empty()) {
         eprintln!("hint: {}", field.hint);
     }
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        if !error.detail().contains(&inner.to_string()) {
-            eprintln!("cause: {inner}");
-        }
-        cause = inner.source();
-    }
     exit_code(error.code())
 }
 

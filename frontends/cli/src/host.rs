@@ -1,10 +1,11 @@
 //! `sh0 up`, `sh0 down` and `sh0 serve`: the platform in this process, or as a server in the background.
 
 use std::env::{current_exe, home_dir, var, var_os};
+use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use sh0::model::{AppName, AppRef, Source, suggest_label};
+use sh0::model::{AppName, AppRef, suggest_label};
 use sh0::ops::deployments::CreateDeployment;
 use sh0::{Config, Error, Program, Result, RuntimeChoice, Sh0, daemon};
 use sh0_server::{ServeOptions, Server};
@@ -13,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::deploy;
 use crate::exit::INTERRUPTED;
 use crate::place::Place;
-use crate::run::{self, Job, Voice};
+use crate::run::Voice;
 
 /// How a platform of this machine runs.
 #[derive(Debug, Default, clap::Args)]
@@ -101,10 +102,10 @@ async fn deploy_folder(voice: Voice, platform: &Sh0, up: &Up) -> Result<u8> {
     let folder = std::fs::canonicalize(&up.path)?;
     let label = suggest_label(&folder.file_name().unwrap_or_default().to_string_lossy());
     let app = AppRef::from(up.name.clone().map_or_else(|| label.parse(), Ok)?);
-    if let (None, Some(Source::Folder { path })) = (&up.name, platform.find_app(&app).await?.and_then(|app| app.source))
-        && source != (Source::Folder { path: path.clone() })
-    {
-        return Err(Error::conflict(format!("the app {app} comes from {path}; name this one otherwise with --name")));
+    let known = platform.find_app(&app).await?.and_then(|app| app.source);
+    if up.name.is_none() && known.is_some_and(|known| known != source) {
+        let detail = format!("the app {app} is there already, from another source; give this one a name with --name");
+        return Err(Error::conflict(detail));
     }
     let create = CreateDeployment { app, source: Some(source), runtime: up.hosting.runtime.kind(), no_cache: false };
     deploy::place(voice, platform, create, up.port, false).await
@@ -112,16 +113,13 @@ async fn deploy_folder(voice: Voice, platform: &Sh0, up: &Up) -> Result<u8> {
 
 /// `sh0 down`.
 pub(crate) async fn down(voice: Voice, place: &Place) -> Result<u8> {
+    // A dead server may have left its edge and its apps.
+    let left = || place.data.join("edge/edge.sock").exists();
     match place.running().await? {
         Some(running) => daemon::end(&running, &place.data).await?,
-        // The server is dead, what it left is not.
-        None if place.data.join("edge/edge.sock").exists() => quiet(place).await?.shutdown_with(true).await?,
-        None => {
-            voice.say(format!("no server runs for {}", place.data.display()));
-            return Ok(0);
-        }
+        None if left() => quiet(&place.data, true).await?.shutdown_with(true).await?,
+        None => voice.say(format!("no server runs for {}", place.data.display())),
     }
-    voice.say("stopped");
     Ok(0)
 }
 
@@ -130,10 +128,9 @@ pub(crate) async fn serve(place: &Place, serve: Serve) -> Result<u8> {
     if serve.background {
         rustix::process::setsid().map_err(std::io::Error::from)?;
     }
-    let level = var("SH0_LOG").unwrap_or_else(|_| "info".into());
-    let filter = tracing_subscriber::EnvFilter::try_new(&level)
-        .map_err(|error| Error::invalid("SH0_LOG", error.to_string(), "use error, warn, info, debug or trace"))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = tracing_subscriber::EnvFilter::new(var("SH0_LOG").unwrap_or_else(|_| "info".into()));
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
     let port = if rustix::process::geteuid().is_root() { 80 } else { 8080 };
     let child = serve.edge == "child";
     let config = config(&place.data, &serve.hosting, child, (Ipv4Addr::UNSPECIFIED, port).into())?;
@@ -149,19 +146,9 @@ pub(crate) async fn serve(place: &Place, serve: Serve) -> Result<u8> {
     host.end(stop_apps).await
 }
 
-/// Runs a job on a platform that lives only as long as the question.
-pub(crate) async fn trial(voice: Voice, place: &Place, job: Job) -> Result<u8> {
-    voice.say(format!("no server runs for {}: this is what one would find here", place.data.display()));
-    let folder = tempfile::tempdir()?;
-    let platform = Sh0::open(config(folder.path(), &Hosting::default(), false, free())?).await?;
-    let ended = run::run(voice, &platform, job).await;
-    platform.shutdown_with(true).await?;
-    ended
-}
-
-/// The platform of a folder whose server does not run, to put it in order.
-pub(crate) async fn quiet(place: &Place) -> Result<Sh0> {
-    Sh0::open(config(&place.data, &Hosting::default(), true, free())?).await
+/// A platform in this process alone: for a question where no server runs, or to put a folder in order.
+pub(crate) async fn quiet(data: &Path, child: bool) -> Result<Sh0> {
+    Sh0::open(config(data, &Hosting::default(), child, free())?).await
 }
 
 /// A platform in this process, and the server that lets others in.
@@ -218,9 +205,8 @@ fn config(data: &Path, hosting: &Hosting, child: bool, listen: SocketAddr) -> Re
 
 /// A port of loopback that is free now: 8080 if it is.
 fn free() -> SocketAddr {
-    let bound =
-        [8080, 0].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|bound| bound.local_addr()));
-    bound.into_iter().flatten().next().unwrap_or((Ipv4Addr::LOCALHOST, 8080).into())
+    let bound = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|bound| bound.local_addr());
+    bound(8080).or_else(|_| bound(0)).unwrap_or((Ipv4Addr::LOCALHOST, 8080).into())
 }
 
 /// `sh0 serve` in the background.

@@ -1,15 +1,7 @@
 //! The command line of sh0: `sh0 up`, `sh0 deploy`, `sh0 logs` and the rest.
 //!
-//! | file | what |
-//! | --- | --- |
-//! | `verbs` | every verb that is an operation and nothing more, as data |
-//! | `args` | from declarations to clap's commands, from what was typed to an operation's input |
-//! | `run` | input to the platform, output to the person or the program |
-//! | `deploy` | `sh0 deploy`, and the steps of any deployment as they happen |
-//! | `terminal` | the terminal that this program stands in |
-//! | `host` | `sh0 up`, `down`, `serve`: the platform in this process, or in the background |
-//! | `upkeep` | `sh0 open`, `sh0 uninstall` |
-//! | `place`, `exit` | which platform is meant; how the program ends |
+//! `verbs.txt` lists the verbs that are an operation and nothing more; `args` makes their arguments and help from the
+//! operations' declarations and `run` runs them. `deploy`, `host` and `upkeep` hold the few verbs made by hand.
 //!
 //! ```
 //! // Most words of `sh0 --help` come from the declarations of the operations.
@@ -29,7 +21,6 @@ mod exit;
 mod host;
 mod place;
 mod run;
-mod terminal;
 mod upkeep;
 mod verbs;
 
@@ -37,8 +28,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand};
 use serde_json::Value;
-use sh0::ops::apps::GetApp;
-use sh0::ops::fields::merge;
+use sh0::ops::find;
 use sh0::{Code, Error, Result};
 
 use place::{Options, Place};
@@ -55,8 +45,6 @@ enum Hand {
     Deploy(deploy::Deploy),
     /// Run the server in the foreground: API and proxy
     Serve(host::Serve),
-    /// Open an app in the browser
-    Open(upkeep::Open),
     /// Stop everything and say what is left; with --purge, remove that too
     Uninstall(upkeep::Uninstall),
     /// Run any operation of the API
@@ -69,8 +57,8 @@ struct Call {
     /// Its name, such as apps.list
     operation: String,
     /// Its input: JSON, @FILE, or - for standard input
-    #[arg(long, value_name = "JSON", default_value = "{}")]
-    input: String,
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = args::json)]
+    input: Value,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -121,9 +109,12 @@ async fn dispatch(voice: Voice, matches: &ArgMatches) -> Result<u8> {
             Hand::Down => host::down(voice, place.here()?).await,
             Hand::Serve(serve) => host::serve(place.here()?, serve).await,
             Hand::Deploy(deploy) => deploy::deploy(voice, &place.connect().await?, deploy).await,
-            Hand::Open(open) => upkeep::open(voice, &place, open).await,
             Hand::Uninstall(uninstall) => upkeep::uninstall(voice, &place, uninstall).await,
-            Hand::Call(call) => any(voice, &place, call).await,
+            Hand::Call(Call { operation, input, yes }) => {
+                let op = find(&operation).ok_or_else(|| Error::not_found("operation", &operation))?;
+                let job = Job { op, input, show: "json", yes, detach: true };
+                run::run(voice, &place.connect().await?, job).await
+            }
         }
     };
     if matches!(name, "up" | "serve") {
@@ -142,39 +133,18 @@ async fn table(voice: Voice, place: &Place, verb: &verbs::Verb, matches: &[&ArgM
     let (op, show) = instead.map_or((verb.op, verb.show), |(_, op, show)| (op, show));
     let (yes, detach) = (args::flag("yes", matches), args::flag("detach", matches));
     if verb.patient && place.running().await?.is_none() {
-        return host::trial(voice, place, Job { op, input, show: Some(show), yes, detach }).await;
+        voice.say(format!("no server runs for {}: this is what one would find here", place.data.display()));
+        let folder = tempfile::tempdir()?;
+        let trial = host::quiet(folder.path(), false).await?;
+        let ended = run::run(voice, &trial, Job { op, input, show, yes, detach }).await;
+        return trial.shutdown_with(true).await.and(ended);
     }
     let platform = place.connect().await?;
-    if verb.edits {
-        let app = platform.call(GetApp { app: serde_json::from_value(input["app"].clone())? }).await?;
-        let mut settings = serde_json::to_value(app.settings)?;
-        match input["settings"].take() {
-            Value::Null if input.get("name").is_none() => {
-                if voice.json {
-                    voice.document(&settings)
-                } else {
-                    voice.data(&sh0::text::fields(&settings))
-                }
-                return Ok(0);
-            }
-            changes => merge(&mut settings, changes),
-        }
-        input["settings"] = settings;
+    if let (true, Some(changes)) = (verb.edits, input.get("settings")) {
+        let app = serde_json::from_value(input["app"].clone())?;
+        input["settings"] = serde_json::to_value(platform.changed_settings(&app, changes.clone()).await?)?;
     }
-    run::run(voice, &platform, Job { op, input, show: Some(show), yes, detach }).await
-}
-
-/// `sh0 call`.
-async fn any(voice: Voice, place: &Place, call: Call) -> Result<u8> {
-    let text = match call.input.strip_prefix('@') {
-        Some(file) => args::read_text(file),
-        None if call.input == "-" => args::read_text("-"),
-        None => Ok(call.input),
-    };
-    let wrong = |reason: String| Error::invalid("--input", reason, "give a JSON object, @FILE or -");
-    let input: Value = serde_json::from_str(&text.map_err(wrong)?).map_err(|error| wrong(error.to_string()))?;
-    let job = Job { op: run::named(&call.operation)?, input, show: None, yes: call.yes, detach: true };
-    run::run(voice, &place.connect().await?, job).await
+    run::run(voice, &platform, Job { op, input, show, yes, detach }).await
 }
 
 /// A mistake in the command line, for programs.

@@ -29,11 +29,10 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(options: Options) -> Result<Place> {
-        let xdg = || var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let base = || xdg().or_else(|| home_dir().map(|home| home.join(".local/share")));
-        let data = options.data.or_else(|| base().map(|base| base.join("sh0")));
-        let data =
-            data.ok_or_else(|| Error::invalid("--data", "is not given, and there is no home folder", "give it"))?;
+        let xdg = var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let base = xdg.or_else(|| home_dir().map(|home| home.join(".local/share")));
+        let none = || Error::invalid("--data", "is not given, and there is no home folder", "give it");
+        let data = options.data.or_else(|| base.map(|base| base.join("sh0"))).ok_or_else(none)?;
         Ok(Place { data: std::path::absolute(data)?, url: options.url })
     }
 

@@ -2,15 +2,13 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use serde_json::Value;
 use sh0::ops::fields::{has, summary};
-use sh0::ops::{OpDef, OpKind, Risk, find};
+use sh0::ops::{OpDef, OpKind, Risk};
 use sh0::{Code, Error, Result, Sh0, console, text};
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::verbs::Show;
-use crate::{deploy, terminal};
+use crate::{deploy, upkeep};
 
 /// How this run of the program talks to whoever started it.
 #[derive(Clone, Copy, Debug)]
@@ -41,11 +39,8 @@ impl Voice {
     }
 
     /// One item of a stream, or a line of a list: NDJSON for programs.
-    fn item(self, show: Option<Show>, item: &Value) {
-        match show {
-            Some(Show::Way(_)) if !self.json => self.data(&format!("{}\n", text::line(item))),
-            _ => self.document(item),
-        }
+    fn item(self, show: &str, item: &Value) {
+        if self.json || show == "json" { self.document(item) } else { self.data(&format!("{}\n", text::line(item))) }
     }
 }
 
@@ -53,11 +48,9 @@ impl Voice {
 pub(crate) struct Job {
     pub(crate) op: &'static OpDef,
     pub(crate) input: Value,
-    /// How the output looks; as JSON when absent.
-    pub(crate) show: Option<Show>,
-    /// Destructive operations are not asked about.
+    /// How the output looks: a word of `verbs.txt`, or `json`.
+    pub(crate) show: &'static str,
     pub(crate) yes: bool,
-    /// Deployments are not waited for.
     pub(crate) detach: bool,
 }
 
@@ -77,22 +70,14 @@ pub(crate) async fn run(voice: Voice, platform: &Sh0, mut job: Job) -> Result<u8
             }
         }
         OpKind::Upload => {
-            let bytes = console::bytes_of(tokio::io::stdin());
-            voice.document(&door.upload(job.op, job.input, bytes).await?);
+            voice.document(&door.upload(job.op, job.input, console::bytes_of(tokio::io::stdin())).await?);
         }
         OpKind::Duplex => {
-            let size = terminal::size().filter(|_| has(job.op, "terminal"));
+            let size = console::size().filter(|_| has(job.op, "terminal"));
             if let Some(size) = size {
                 job.input["terminal"] = serde_json::to_value(size)?;
             }
-            let session = door.duplex(job.op, job.input).await?;
-            let _raw = size.and_then(|_| terminal::Raw::enter());
-            let resized = stream::unfold(signal(SignalKind::window_change())?, |mut signal| async {
-                signal.recv().await.map(|()| (terminal::size(), signal))
-            });
-            let (typed, sizes) =
-                (console::bytes_of(tokio::io::stdin()), resized.filter_map(std::future::ready).boxed());
-            let exit = console::join(session, typed, sizes, tokio::io::stdout(), tokio::io::stderr()).await?;
+            let exit = console::attach(door.duplex(job.op, job.input).await?, size.is_some()).await?;
             return Ok(u8::try_from(exit.code).unwrap_or(1));
         }
     }
@@ -103,18 +88,20 @@ async fn unary(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
     let output = platform.call_whole(job.op, job.input).await?;
     let items = output.get("items").or(output.get("names")).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     match job.show {
-        Some(Show::Way("deployment")) => return deploy::settle(voice, platform, output, job.detach).await,
-        // Lines of a log are a stream, whether they are followed or not.
-        Some(Show::Way("log")) => items.iter().for_each(|item| voice.item(job.show, item)),
-        None => voice.document(&output),
-        _ if voice.json => voice.document(&output),
-        Some(Show::Table(columns)) => voice.data(&text::table(columns, items)),
-        Some(Show::Way("lines")) => items.iter().for_each(|item| voice.item(job.show, item)),
-        Some(Show::Way("done")) => voice.say("done"),
-        Some(Show::Way("dotenv")) => voice.data(&text::dotenv(&output)),
+        "deployment" => return deploy::settle(voice, platform, output, job.detach).await,
+        // A log is a stream of lines, whether it is followed or not.
+        "log" => items.iter().for_each(|item| voice.item(job.show, item)),
+        show if voice.json || show == "json" => voice.document(&output),
+        "lines" => items.iter().for_each(|item| voice.item(job.show, item)),
+        "done" => voice.say("done"),
+        "open" => upkeep::open(voice, &output)?,
+        "dotenv" => voice.data(&text::dotenv(&output)),
         // Alone, for `SH0_TOKEN=$(sh0 tokens create ...)`.
-        Some(Show::Way("secret")) => voice.data(&format!("{}\n", text::word(&output["secret"]))),
-        Some(Show::Way(_)) => voice.data(&text::fields(&output)),
+        "secret" => voice.data(&format!("{}\n", text::word(&output["secret"]))),
+        show => voice.data(&match show.strip_prefix("table ") {
+            Some(columns) => text::table(columns.trim(), items),
+            None => text::fields(&output),
+        }),
     }
     Ok(0)
 }
@@ -130,9 +117,4 @@ pub(crate) fn ask(what: &str, word: &str) -> Result<()> {
     let mut typed = String::new();
     std::io::stdin().read_line(&mut typed)?;
     if typed.trim() == word { Ok(()) } else { declined("declined: nothing was changed".into()) }
-}
-
-/// The operation of this name.
-pub(crate) fn named(name: &str) -> Result<&'static OpDef> {
-    find(name).ok_or_else(|| Error::not_found("operation", name))
 }

@@ -2,40 +2,22 @@
 
 use std::process::{Command, Stdio};
 
-use serde_json::json;
-use sh0::model::AppRef;
-use sh0::ops::apps::GetApp;
+use serde_json::Value;
 use sh0::{Error, Result, daemon};
 
 use crate::host;
 use crate::place::Place;
 use crate::run::{self, Voice};
 
-/// What to open.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Open {
-    /// The app
-    #[arg(short, long, env = "SH0_APP", hide_env_values = true)]
-    app: AppRef,
-}
-
-/// `sh0 open`: prints the address, and shows it where there is a browser.
-pub(crate) async fn open(voice: Voice, place: &Place, open: Open) -> Result<u8> {
-    let app = place.connect().await?.call(GetApp { app: open.app }).await?;
-    let url =
-        app.urls.first().ok_or_else(|| Error::conflict(format!("{} has no address: deploy it first", app.name)))?;
-    match voice.json {
-        true => voice.document(&json!({ "url": url, "urls": app.urls })),
-        false => voice.data(&format!("{url}\n")),
-    }
+/// `sh0 open`: prints the address of an app, and shows it where there is a browser.
+pub(crate) fn open(voice: Voice, app: &Value) -> Result<()> {
+    let url = app["urls"][0].as_str().ok_or_else(|| Error::conflict("it has no address: deploy it first"))?;
+    voice.data(&format!("{url}\n"));
     if ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some()) {
-        let mut opener = Command::new("xdg-open");
-        let opener = opener.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        if opener.spawn().is_err() {
-            voice.say("no browser could be started: open the address yourself");
-        }
+        // Where it fails, the address is on the screen.
+        let _ = Command::new("xdg-open").arg(url).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     }
-    Ok(0)
+    Ok(())
 }
 
 /// What to remove.
@@ -66,17 +48,10 @@ pub(crate) async fn uninstall(voice: Voice, place: &Place, uninstall: Uninstall)
     if !uninstall.yes {
         run::ask("This is done at once.", "uninstall")?;
     }
-    if uninstall.purge {
-        let platform = match running {
-            Some(running) => running,
-            None => host::quiet(place).await?,
-        };
-        platform.destroy_everything().await?;
-        daemon::end(&platform, &place.data).await?;
-        platform.shutdown_with(true).await?;
-        std::fs::remove_dir_all(&place.data)?;
-    } else {
-        host::down(voice, place).await?;
+    match (uninstall.purge, running) {
+        (true, Some(running)) => daemon::purge(&running, &place.data).await?,
+        (true, None) => daemon::purge(&host::quiet(&place.data, true).await?, &place.data).await?,
+        (false, _) => drop(host::down(voice, place).await?),
     }
     voice.say(format!("What is left: the program {}", std::env::current_exe()?.display()));
     Ok(0)

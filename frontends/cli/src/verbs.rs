@@ -10,7 +10,8 @@ pub(crate) struct Verb {
     /// What is typed. The first verb with two words is also what its first word alone means.
     pub(crate) words: &'static str,
     pub(crate) op: &'static OpDef,
-    pub(crate) show: Show,
+    /// How its output looks: `table` and its columns, or one of the words that `run` knows.
+    pub(crate) show: &'static str,
     /// A field that is typed without its name, though it may be left out or is an app.
     pub(crate) place: &'static str,
     /// Whether it changes parts of the app's settings.
@@ -18,16 +19,7 @@ pub(crate) struct Verb {
     /// Whether it also works where no server runs.
     pub(crate) patient: bool,
     /// A flag that asks for another operation with the same input.
-    pub(crate) instead: Option<(&'static str, &'static OpDef, Show)>,
-}
-
-/// How an output looks to a person.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Show {
-    /// A page of items, one a row: `path`, or `title=path`, for each column.
-    Table(&'static str),
-    /// Another way: see `run`.
-    Way(&'static str),
+    pub(crate) instead: Option<(&'static str, &'static OpDef, &'static str)>,
 }
 
 pub(crate) static VERBS: LazyLock<Vec<Verb>> = LazyLock::new(|| {
@@ -36,8 +28,7 @@ pub(crate) static VERBS: LazyLock<Vec<Verb>> = LazyLock::new(|| {
         // The first operation's name, at its column, splits what is typed from how it looks.
         let (typed, rest) = line.split_at(24);
         let (op, show) = rest.split_once(' ').unwrap_or((rest, "done"));
-        let show = show.trim().strip_prefix("table ").map_or(Show::Way(show.trim()), Show::Table);
-        let (typed, Some(op)) = (typed.trim(), find(op)) else { continue };
+        let (typed, Some(op), show) = (typed.trim(), find(op), show.trim()) else { continue };
         if let (Some(flag), Some(verb)) = (typed.strip_prefix("--"), verbs.last_mut()) {
             verb.instead = Some((flag, op, show));
             continue;

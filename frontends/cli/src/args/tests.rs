@@ -13,6 +13,7 @@ const CASES: &[(&str, &str, &str)] = &[
         r#"{"env":{"A":"1"},"name":"web","port":4000,"scale":{"web":2}}"#,
     ),
     ("apps show shop/web", "apps.get", r#"{"app":"shop/web"}"#),
+    ("open -a web", "apps.get", r#"{"app":"web"}"#),
     ("ps -a web", "instances.list", r#"{"app":"web"}"#),
     ("ps -a web --usage", "instances.usage", r#"{"app":"web"}"#),
     ("logs -a web", "logs.read", r#"{"app":"web","tail":100}"#),
