@@ -104,6 +104,7 @@ impl Call {
 
 /// Parses an input; the error names the field, what is wrong with it and what to do.
 pub(crate) fn parse<O: Operation>(input: Value) -> Result<O> {
+    crate::ops::check(O::META.name, &input)?;
     serde_path_to_error::deserialize(input).map_err(|error| {
         let path = error.path().to_string();
         let text = error.into_inner().to_string();

@@ -19,6 +19,7 @@
 
 pub mod apps;
 pub mod audit;
+mod check;
 pub mod deployments;
 mod dispatch;
 pub mod domains;
@@ -38,6 +39,7 @@ pub mod sources;
 pub mod tokens;
 pub mod volumes;
 
+pub use check::check;
 pub use dispatch::Dispatch;
 pub use meta::{Meta, Method, OpKind, Risk};
 pub use schema::{Contract, contract};

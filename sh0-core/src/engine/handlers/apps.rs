@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{limit, page};
+use super::{cursor, limit, page};
 use crate::engine::repo::{AppRow, Deleting, EnvRow};
 use crate::engine::{Authorized, Engine, Handle};
 use crate::model::{
@@ -40,11 +40,12 @@ impl Handle<CreateProject> for Engine {
 
 impl Handle<ListApps> for Engine {
     async fn handle(&self, op: ListApps, _: &Authorized) -> Result<Page<App>> {
-        let (project, limit) = (self.find_project(&op.project).await?, limit(op.limit)?);
+        let (after, limit) = (cursor(op.cursor)?, limit(op.limit)?);
+        let project = self.find_project(&op.project).await?;
         let rows = self
             .repo()
             .list::<AppRow>(|mut query| {
-                query.after = op.cursor;
+                query.after = after;
                 query.limit = limit + 1;
                 query.of(project.id.to_string())
             })

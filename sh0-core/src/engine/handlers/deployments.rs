@@ -4,7 +4,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use serde::Deserialize;
 
 use super::apps::check_source;
-use super::{limit, page};
+use super::{cursor, limit, page};
 use crate::engine::repo::{AppRow, CancelRow, ReleaseRow, Row, events};
 use crate::engine::{Authorized, Engine, Follow, Handle};
 use crate::model::{
@@ -59,11 +59,12 @@ impl Handle<CreateDeployment> for Engine {
 
 impl Handle<ListDeployments> for Engine {
     async fn handle(&self, op: ListDeployments, _: &Authorized) -> Result<Page<Deployment>> {
-        let (app, limit) = (self.find_app(&op.app).await?.value.app.id, limit(op.limit)?);
+        let (after, limit) = (cursor(op.cursor)?, limit(op.limit)?);
+        let app = self.find_app(&op.app).await?.value.app.id;
         let rows = self
             .repo()
             .list::<Deployment>(|mut query| {
-                query.after = op.cursor;
+                query.after = after;
                 query.of(app.to_string()).newest(limit + 1)
             })
             .await?;
@@ -111,11 +112,12 @@ impl Follow<FollowDeployment> for Engine {
 
 impl Handle<ListReleases> for Engine {
     async fn handle(&self, op: ListReleases, _: &Authorized) -> Result<Page<Release>> {
-        let (app, limit) = (self.find_app(&op.app).await?.value.app, limit(op.limit)?);
+        let (after, limit) = (cursor(op.cursor)?, limit(op.limit)?);
+        let app = self.find_app(&op.app).await?.value.app;
         let rows = self
             .repo()
             .list::<ReleaseRow>(|mut query| {
-                query.after = op.cursor;
+                query.after = after;
                 query.of(app.id.to_string()).newest(limit + 1)
             })
             .await?;

@@ -11,7 +11,7 @@ mod tokens;
 use super::repo::{AppRow, Row};
 use super::{Authorized, Engine};
 use crate::model::{
-    AppRef, Deployment, DeploymentId, DeploymentKind, DeploymentState, Made, Page, Project, ProjectRef,
+    AppId, AppRef, Deployment, DeploymentId, DeploymentKind, DeploymentState, Made, Page, Project, ProjectRef,
 };
 use crate::{Error, Result};
 
@@ -72,6 +72,14 @@ fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Pa
     items.truncate(limit);
     let next_cursor = items.last().filter(|_| more).map(cursor);
     Page { items, next_cursor }
+}
+
+/// Cursors of lists are the ids of their items.
+fn cursor(given: Option<String>) -> Result<Option<String>> {
+    let id = given.map(|text| text.parse::<AppId>()).transpose();
+    id.map(|id| id.map(String::from)).map_err(|_| {
+        Error::invalid("cursor", "is not one that a list has given", "take `next_cursor` of the page before")
+    })
 }
 
 fn limit(asked: Option<u32>) -> Result<usize> {
