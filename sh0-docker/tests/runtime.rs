@@ -41,7 +41,7 @@ impl Bench {
                 return None;
             }
         };
-        let runtime = DockerRuntime::new(client.clone(), DockerOptions::default());
+        let runtime = DockerRuntime::new(client.clone(), PlatformId::new(ulid::Ulid::nil()), DockerOptions::default());
         Some(Bench {
             runtime,
             client,
@@ -188,7 +188,10 @@ async fn failed_builds_say_why_and_leave_nothing() {
     }
     let image = "127.0.0.1:1/no/such:image".parse().unwrap();
     let error = bench.runtime.pull(&image, &NoOutput).await.unwrap_err();
-    assert!(error.detail().contains("127.0.0.1:1/no/such:image") && error.detail().contains("--image-mirror"), "{error}");
+    assert!(
+        error.detail().contains("127.0.0.1:1/no/such:image") && error.detail().contains("--image-mirror"),
+        "{error}"
+    );
     bench.clean().await;
 }
 

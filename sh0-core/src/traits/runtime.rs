@@ -50,7 +50,8 @@ pub trait Runtime: Send + Sync {
     /// Creates an instance, or adopts the one that already has this name.
     async fn create(&self, spec: &InstanceSpec) -> Result<()>;
 
-    /// Starts it. [`Code::DeployFailed`](crate::Code::DeployFailed) with the reason when its command cannot be run.
+    /// Starts it. [`Code::DeployFailed`](crate::Code::DeployFailed) with the reason when its command cannot be run; where
+    /// an init runs first, it ends with 126 or 127 and says the reason in its output instead.
     async fn start(&self, name: &InstanceName) -> Result<()>;
 
     /// Asks it to end with SIGTERM, kills it after `grace`, and answers how it ended. It stays, stopped.

@@ -8,7 +8,7 @@ use sh0_core::{Code, Error, Result};
 use super::DockerRuntime;
 use super::context::Context;
 use super::fault::{no_image, told};
-use super::labels::{APP, MANAGED, PLATFORM, filter};
+use super::labels::{APP, MANAGED, PLATFORM};
 use crate::client::{self, BuildOptions, Labels, ListImages, Progress, RemoveImage};
 
 /// Where a generated Dockerfile lies in the context: beside nothing of the owner's.
@@ -138,7 +138,7 @@ impl DockerRuntime {
     }
 
     pub(super) async fn images_of(&self, app: AppId) -> Result<Vec<Artifact>> {
-        let filters = filter(Some(app));
+        let filters = self.ours(Some(app));
         let images = self.client.list_images(&ListImages { all: false, filters }).await.map_err(told)?;
         Ok(images
             .into_iter()

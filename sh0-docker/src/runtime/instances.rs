@@ -119,10 +119,14 @@ impl DockerRuntime {
         }
     }
 
+    fn owns(&self, container: &Container) -> bool {
+        labels::read(&container.config.labels).is_some_and(|labels| labels.platform == self.platform)
+    }
+
     /// The container, if there is one of this name that is ours.
     async fn find(&self, name: &InstanceName) -> Result<Option<Container>> {
         match self.client.inspect_container(name.as_str()).await {
-            Ok(container) => Ok(Some(container)),
+            Ok(container) => Ok(Some(container).filter(|container| self.owns(container))),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(told(error)),
         }
@@ -134,7 +138,7 @@ impl DockerRuntime {
 
     /// Of one app, every container is looked at; of all apps, only those that do not run: the list itself tells the rest.
     pub(super) async fn list_containers(&self, app: Option<AppId>) -> Result<Vec<Observed>> {
-        let options = ListContainers { all: true, filters: labels::filter(app) };
+        let options = ListContainers { all: true, filters: self.ours(app) };
         let mut all = Vec::new();
         for summary in self.client.list_containers(&options).await.map_err(told)? {
             let (Some(name), Some(labels)) = (summary.name(), labels::read(&summary.labels)) else { continue };

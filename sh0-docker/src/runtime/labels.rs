@@ -1,6 +1,6 @@
 //! What an instance belongs to, written on its container.
 
-use sh0_core::model::AppId;
+use sh0_core::model::{AppId, PlatformId};
 use sh0_core::traits::{InstanceSpec, Labels};
 
 use crate::client;
@@ -54,9 +54,9 @@ pub(super) fn port(written: &client::Labels) -> Option<u16> {
     written.get(PORT)?.parse().ok()
 }
 
-/// Containers, images or volumes of sh0, of one app or of all.
-pub(super) fn filter(app: Option<AppId>) -> client::Filters {
-    let filters = client::Filters::new().label(format!("{MANAGED}=1"));
+/// Containers, images or volumes of a platform, of one app or of all.
+pub(super) fn filter(platform: PlatformId, app: Option<AppId>) -> client::Filters {
+    let filters = client::Filters::new().label(format!("{MANAGED}=1")).label(format!("{PLATFORM}={platform}"));
     match app {
         Some(app) => filters.label(format!("{APP}={app}")),
         None => filters,

@@ -32,14 +32,14 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use sh0_core::Result;
 use sh0_core::model::{
-    AppId, Artifact, Capability, Exit, ImageRef, InstanceName, Millis, RuntimeKind, Support, Timestamp, Usage,
-    VolumeName,
+    AppId, Artifact, Capability, Exit, ImageRef, InstanceName, Millis, PlatformId, RuntimeKind, Support, Timestamp,
+    Usage, VolumeName,
 };
 use sh0_core::traits::{
     BuildRequest, ExecSpec, InstanceSpec, Observed, ObservedVolume, OutputSink, RawLine, Runtime, RuntimeEvent, Session,
 };
 
-use crate::client::Client;
+use crate::client::{Client, Filters};
 use fault::told;
 
 /// How the runtime behaves.
@@ -55,9 +55,9 @@ pub struct DockerOptions {
 /// ```no_run
 /// use sh0_docker::client::{Client, Endpoint};
 /// use sh0_docker::runtime::{DockerOptions, DockerRuntime};
-/// # async fn example() -> Result<(), sh0_docker::Error> {
+/// # async fn example(platform: sh0_core::model::PlatformId) -> Result<(), sh0_docker::Error> {
 /// let client = Client::connect(Endpoint::default()).await?;
-/// let runtime = DockerRuntime::new(client, DockerOptions::default());
+/// let runtime = DockerRuntime::new(client, platform, DockerOptions::default());
 /// # let _ = runtime;
 /// # Ok(())
 /// # }
@@ -65,13 +65,19 @@ pub struct DockerOptions {
 #[derive(Clone)]
 pub struct DockerRuntime {
     client: Client,
+    platform: PlatformId,
     options: DockerOptions,
 }
 
 impl DockerRuntime {
-    /// A runtime over a client. Nothing is sent yet.
-    pub fn new(client: Client, options: DockerOptions) -> Self {
-        DockerRuntime { client, options }
+    /// A runtime over a client, for one platform: it sees nothing of others. Nothing is sent yet.
+    pub fn new(client: Client, platform: PlatformId, options: DockerOptions) -> Self {
+        DockerRuntime { client, platform, options }
+    }
+
+    /// Whatever carries this platform's labels, of one app or of all.
+    fn ours(&self, app: Option<AppId>) -> Filters {
+        labels::filter(self.platform, app)
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use super::DockerRuntime;
 use super::fault::told;
 use super::instances::{argv, container, exit};
-use super::labels::{self, APP};
+use super::labels::APP;
 use crate::client::{
     self, AttachOptions, Client, EventOptions, Input, LogOptions, LogRecord, OutputStream, RemoveContainer, Source,
     WaitCondition,
@@ -101,7 +101,7 @@ impl DockerRuntime {
     }
 
     pub(super) async fn follow_events(&self) -> Result<BoxStream<'static, Result<RuntimeEvent>>> {
-        let filters = labels::filter(None).add("type", "container");
+        let filters = self.ours(None).add("type", "container");
         let events = self.client.events(&EventOptions { filters, ..EventOptions::default() }).await.map_err(told)?;
         Ok(events.map_err(told).try_filter_map(|event| async move { Ok(translate(&event)) }).boxed())
     }

@@ -6,7 +6,7 @@ use sh0_core::traits::ObservedVolume;
 
 use super::DockerRuntime;
 use super::fault::told;
-use super::labels::{APP, MANAGED, filter};
+use super::labels::{APP, MANAGED, PLATFORM};
 use crate::client::{Labels, VolumeSpec};
 
 const VOLUME: &str = "sh0.volume";
@@ -22,6 +22,7 @@ impl DockerRuntime {
             name: volume_name(app, name),
             labels: Labels::from([
                 (MANAGED.to_owned(), "1".to_owned()),
+                (PLATFORM.to_owned(), self.platform.to_string()),
                 (APP.to_owned(), app.to_string()),
                 (VOLUME.to_owned(), name.to_string()),
             ]),
@@ -31,7 +32,7 @@ impl DockerRuntime {
     }
 
     pub(super) async fn volumes_of(&self, app: AppId) -> Result<Vec<ObservedVolume>> {
-        let volumes = self.client.list_volumes(&filter(Some(app))).await.map_err(told)?;
+        let volumes = self.client.list_volumes(&self.ours(Some(app))).await.map_err(told)?;
         let mut observed: Vec<ObservedVolume> = volumes
             .into_iter()
             .filter_map(|volume| {

@@ -107,7 +107,7 @@ async fn runtimes(
 ) -> Result<BTreeMap<RuntimeKind, Arc<dyn Runtime>>> {
     let mut runtimes: BTreeMap<RuntimeKind, Arc<dyn Runtime>> = BTreeMap::new();
     #[cfg(feature = "docker")]
-    if let Some(docker) = docker(config, root).await? {
+    if let Some(docker) = docker(config, root, platform).await? {
         runtimes.insert(RuntimeKind::Docker, docker);
     }
     if let Some(shim) = &config.shim {
@@ -126,7 +126,7 @@ async fn runtimes(
 /// The Docker runtime, where the platform may need it: it was asked for, an engine answers, or one has answered before.
 /// An engine that is down now comes back; its apps stay where they are.
 #[cfg(feature = "docker")]
-async fn docker(config: &Config, root: &Path) -> Result<Option<Arc<dyn Runtime>>> {
+async fn docker(config: &Config, root: &Path, platform: PlatformId) -> Result<Option<Arc<dyn Runtime>>> {
     use sh0_docker::client::{Client, ClientOptions, Endpoint};
     use sh0_docker::runtime::{DockerOptions, DockerRuntime};
 
@@ -142,7 +142,7 @@ async fn docker(config: &Config, root: &Path) -> Result<Option<Arc<dyn Runtime>>
     }
     std::fs::write(&known, b"")?;
     let options = DockerOptions { static_server: config.static_server.clone() };
-    Ok(Some(Arc::new(DockerRuntime::new(Client::new(endpoint, ClientOptions::default()), options))))
+    Ok(Some(Arc::new(DockerRuntime::new(Client::new(endpoint, ClientOptions::default()), platform, options))))
 }
 
 /// The proxy, here or in a process of its own.
