@@ -119,9 +119,10 @@ impl Bench<'_> {
         let spec = self.spec(STAY);
         self.up(&spec).await;
         let command = ExecSpec {
-            command: CommandLine::Shell(
-                "stty size; read line; stty size; [ -t 1 ] && echo \"got $line\"; exit 4".into(),
-            ),
+            command: CommandLine::Shell(format!(
+                "{}read line; stty size; [ -t 1 ] && echo \"got $line\"; exit 4",
+                until_size("31 117")
+            )),
             env: Default::default(),
             terminal: Some(Terminal { rows: 31, cols: 117 }),
         };
@@ -156,7 +157,8 @@ impl Bench<'_> {
         assert_eq!(finish(session).await, ("got something\n".to_owned(), String::new(), 9));
         assert_eq!(ok(self.runtime.inspect(&spec.name).await), None, "it is removed when it has ended");
 
-        let spec = InstanceSpec { terminal: Some(Terminal { rows: 20, cols: 70 }), ..self.one_off("stty size") };
+        let spec =
+            InstanceSpec { terminal: Some(Terminal { rows: 20, cols: 70 }), ..self.one_off(&until_size("20 70")) };
         let (out, _, code) = finish(ok(self.runtime.run(&spec).await)).await;
         assert_eq!((out.trim(), code), ("20 70", 0));
 
@@ -224,4 +226,9 @@ impl crate::traits::SessionInput for NoInput {
     async fn resize(&mut self, _: Terminal) -> crate::Result<()> {
         Ok(())
     }
+}
+
+/// Waits for a size, then prints it: some engines take the size only when the command runs already.
+fn until_size(size: &str) -> String {
+    format!("until [ \"$(stty size)\" = \"{size}\" ]; do sleep 0.05; done; stty size; ")
 }
