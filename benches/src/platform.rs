@@ -19,8 +19,8 @@ use sh0::ops::platform::GetStatus;
 use sh0::{Sh0, Target};
 use tempfile::TempDir;
 
-use crate::system::{self, Process};
-use crate::{Outcome, system::of_folder};
+use crate::Outcome;
+use crate::system::{Process, of_folder};
 
 /// A server that does not answer for so long does not start.
 const START: Duration = Duration::from_secs(60);
@@ -37,8 +37,19 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds both as a user would, and finds them beside each other. `release` with the release profile.
-    pub fn build(release: bool) -> Outcome<Programs> {
+    /// Those in the folder behind `--programs` on the command line; else both are built as a user would, with the release
+    /// profile.
+    pub fn find() -> Outcome<Programs> {
+        match crate::rows::word("--programs") {
+            Some(dir) => {
+                let dir = fs::canonicalize(dir)?;
+                Ok(Programs { sh0: dir.join("sh0"), probe_app: dir.join("probe-app") })
+            }
+            None => Programs::build(),
+        }
+    }
+
+    fn build() -> Outcome<Programs> {
         let cargo = || {
             let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
             let ours = |name: &str| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR";
@@ -50,19 +61,18 @@ impl Programs {
             cargo.stdin(Stdio::null()).stdout(Stdio::null());
             cargo
         };
-        let profile: &[&str] = if release { &["--release"] } else { &[] };
         let run = |command: &mut Command| -> Outcome {
             let status = command.status()?;
             if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
         };
-        run(cargo().args(["build", "--quiet", "-p", "sh0-cli"]).args(profile))?;
+        run(cargo().args(["build", "--quiet", "-p", "sh0-cli"]).arg("--release"))?;
         // Linked statically, so that it makes an image out of nothing.
         run(cargo()
             .args(["rustc", "--quiet", "-p", "sh0-benches", "--no-default-features", "--bin", "probe-app"])
-            .args(profile)
+            .arg("--release")
             .args(["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"]))?;
         let target = std::env::current_exe()?.ancestors().nth(2).ok_or("not in a target folder")?.to_owned();
-        let dir = target.join(if release { "release" } else { "debug" });
+        let dir = target.join("release");
         Ok(Programs { sh0: dir.join("sh0"), probe_app: dir.join("probe-app") })
     }
 }
@@ -342,7 +352,7 @@ pub fn probe_settings(drain: Duration) -> Outcome<AppSettings> {
         health: HealthCheck {
             path: Some("/healthz".parse()?),
             timeout: Millis(1000),
-            start_period: Millis(6000),
+            start_period: Millis(4000),
             ..HealthCheck::default()
         },
         strategy: Strategy::Rolling,
@@ -360,27 +370,14 @@ pub fn is_live(deployment: &Deployment) -> bool {
 impl Drop for Platform {
     fn drop(&mut self) {
         // The program itself removes what it made; a proof that goes wrong must not leave anything either.
+        let log = File::create(self.beside("uninstall.log")).map_or_else(|_| Stdio::null(), Stdio::from);
+        let mut uninstall = Command::new(&self.programs.sh0);
+        uninstall.arg("uninstall").args(["--purge", "--yes"]).arg("--data").arg(self.data());
+        drop(uninstall.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).status());
         if let Some(mut server) = self.server.take() {
-            system::kill(server.id(), rustix::process::Signal::TERM);
-            let began = Instant::now();
-            while matches!(server.try_wait(), Ok(None)) && began.elapsed() < Duration::from_secs(15) {
-                std::thread::sleep(Duration::from_millis(20));
-            }
             drop(server.kill());
             drop(server.wait());
         }
-        let uninstall = Command::new(&self.programs.sh0)
-            .arg("uninstall")
-            .args(["--purge", "--yes"])
-            .arg("--data")
-            .arg(self.data())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(self.beside("uninstall.log")).map_or_else(|_| Stdio::null(), Stdio::from))
-            .status();
-        let clean = uninstall.is_ok_and(|status| status.success()) && self.processes().is_empty();
-        if !clean {
-            self.processes().iter().for_each(Process::kill);
-        }
+        self.processes().iter().for_each(Process::kill);
     }
 }

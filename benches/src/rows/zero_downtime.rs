@@ -127,7 +127,7 @@ pub async fn blind_test(programs: &Programs, runtime: RuntimeKind, redeploys: us
 
 /// The whole row.
 pub async fn prove(redeploys: usize, failing: usize, runtimes: &[RuntimeKind]) -> Outcome<Report> {
-    let programs = Programs::build(true)?;
+    let programs = Programs::find()?;
     let mut report = Report::default();
     for &runtime in runtimes {
         let drain = Duration::from_millis(6500);
