@@ -27,6 +27,20 @@ impl Processes {
     }
 }
 
+impl Drop for Processes {
+    /// A check that failed leaves instances behind.
+    fn drop(&mut self) {
+        let root = self.root.path().to_string_lossy().into_owned();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let pid = entry.file_name().to_string_lossy().parse().ok().and_then(rustix::process::Pid::from_raw);
+            if let Some(pid) = pid.filter(|_| String::from_utf8_lossy(&line).contains(&root)) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl RuntimeHarness for Processes {
     async fn open(&self, platform: PlatformId) -> Arc<dyn Runtime> {
@@ -59,4 +73,23 @@ async fn the_process_runtime_conforms() {
 #[tokio::test]
 async fn it_conforms_without_own_users() {
     conformance(&Processes::new(false)).await;
+}
+
+/// Namespaces and Landlock without root.
+#[tokio::test]
+async fn it_conforms_for_an_ordinary_user() {
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        // The first test is just that.
+        return;
+    }
+    let tmp = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(tmp.path(), Some(65534), Some(65534)).unwrap();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "the_process_runtime_conforms"]).env("TMPDIR", tmp.path()).uid(65534).gid(65534);
+    match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+        // The build folder lies below one that only root may enter.
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
+    }
 }

@@ -48,8 +48,11 @@ pub(crate) async fn build(
 ) -> Result<Artifact> {
     missing_tools(request.plan, &instances.config.path)?;
     let (tree, plan, env) = (request.tree.clone(), request.plan.clone(), request.env.clone());
-    let salt = request.no_cache.then(|| request.deployment.to_string());
-    let id = blocking(move || content_id(&tree, &plan, &env, salt.as_deref())).await?;
+    let mut salt = format!("{}/{}", request.platform, request.app);
+    if request.no_cache {
+        salt.push_str(&format!("/{}", request.deployment));
+    }
+    let id = blocking(move || content_id(&tree, &plan, &env, &salt)).await?;
     let lock = builds.lock(&id);
     let _held = lock.lock().await;
     let artifact = Artifact { runtime: RuntimeKind::Process, id: id.clone(), image: None, port: None };
@@ -163,6 +166,7 @@ fn launch(
         env,
         cwd: tree,
         confine,
+        beside: false,
         terminal: None,
         state: None,
         supervise: None,
@@ -310,9 +314,9 @@ pub(crate) fn sweep(instances: &Instances) {
 
 // ---- trees ----
 
-/// A hash of all that decides what a build makes: the tree, the plan, the variables. Of a request that ignores caches,
-/// also its deployment.
-fn content_id(tree: &Path, plan: &Plan, env: &BTreeMap<EnvKey, Secret>, salt: Option<&str>) -> Result<String> {
+/// A hash of all that decides what a build makes: whose it is, the tree, the plan, the variables. Of a request that
+/// ignores caches, also its deployment.
+fn content_id(tree: &Path, plan: &Plan, env: &BTreeMap<EnvKey, Secret>, salt: &str) -> Result<String> {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
@@ -320,7 +324,7 @@ fn content_id(tree: &Path, plan: &Plan, env: &BTreeMap<EnvKey, Secret>, salt: Op
     };
     part(b"sh0 process release 1");
     part(&serde_json::to_vec(plan)?);
-    part(salt.unwrap_or_default().as_bytes());
+    part(salt.as_bytes());
     for (key, value) in env {
         part(key.as_str().as_bytes());
         part(value.expose().as_bytes());
@@ -436,16 +440,16 @@ mod tests {
         let plan = Plan::default();
         let id = |plan: &Plan, env: &BTreeMap<EnvKey, Secret>, salt| content_id(dir.path(), plan, env, salt).unwrap();
         let none = BTreeMap::new();
-        let first = id(&plan, &none, None);
+        let first = id(&plan, &none, "app");
         assert!(is_release_id(&first));
-        assert_eq!(first, id(&plan, &none, None));
-        assert_ne!(first, id(&plan, &none, Some("deployment")));
-        assert_ne!(first, id(&Plan { build: vec!["make".into()], ..Plan::default() }, &none, None));
+        assert_eq!(first, id(&plan, &none, "app"));
+        assert_ne!(first, id(&plan, &none, "app/deployment"));
+        assert_ne!(first, id(&Plan { build: vec!["make".into()], ..Plan::default() }, &none, "app"));
         let env = BTreeMap::from([("A".parse().unwrap(), Secret::new("1"))]);
-        assert_ne!(first, id(&plan, &env, None));
+        assert_ne!(first, id(&plan, &env, "app"));
         fs::write(dir.path().join(".git/config"), "other").unwrap();
-        assert_eq!(first, id(&plan, &none, None));
+        assert_eq!(first, id(&plan, &none, "app"));
         fs::set_permissions(dir.path().join("sub/file"), fs::Permissions::from_mode(0o755)).unwrap();
-        assert_ne!(first, id(&plan, &none, None));
+        assert_ne!(first, id(&plan, &none, "app"));
     }
 }

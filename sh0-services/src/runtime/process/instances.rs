@@ -305,6 +305,7 @@ impl Instances {
             env: variables,
             cwd: tree,
             confine,
+            beside: false,
             terminal: None,
             state: None,
             supervise: None,
@@ -495,6 +496,7 @@ impl Instances {
         let (this, spec) = (self.clone(), spec.clone());
         let launch = blocking(move || {
             let mut launch = this.launch(&record, Some(Command::from(&spec.command)), &spec.env)?;
+            launch.beside = true;
             launch.terminal = spec.terminal;
             if spec.terminal.is_some() {
                 launch.env.entry("TERM".to_owned()).or_insert_with(|| Secret::new("xterm-256color"));

@@ -97,6 +97,14 @@ pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
+/// Clock ticks since the boot, as in a process's start time.
+pub(crate) fn ticks_now() -> u64 {
+    let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or_default();
+    // Whole numbers up to 2^53 are exact, and no machine is up that long.
+    (seconds * rustix::param::clock_ticks_per_second() as f64) as u64
+}
+
 /// Every process that can be seen.
 pub(crate) fn all() -> Vec<(i32, Stat)> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

@@ -28,6 +28,9 @@ pub(super) fn spawn(launch: &Launch, file: &Path, stdin: Stdio, stdout: Stdio, s
         .spawn()
 }
 
+/// Clock ticks (of 10 ms) within which a process counts as just born.
+const NEWBORN_TICKS: u64 = 5;
+
 /// A child process and everything below it.
 pub(super) struct Family {
     /// The command: it leads its session and its process group.
@@ -38,7 +41,7 @@ pub(super) struct Family {
 
 impl Family {
     pub(super) fn new(child: &Child, launch: &Launch) -> Family {
-        let cgroups = launch.confine.cgroups.clone();
+        let cgroups = if launch.beside { Vec::new() } else { launch.confine.cgroups.clone() };
         let leader = i32::try_from(child.id()).unwrap_or_default();
         Family { leader, oom_before: oom_kills(&cgroups), cgroups }
     }
@@ -48,6 +51,17 @@ impl Family {
         let group = Pid::from_raw(self.leader).map(|pid| rustix::process::kill_process_group(pid, Signal::TERM));
         if !matches!(group, Some(Ok(()))) {
             procfs::signal(self.leader, Signal::TERM);
+        }
+    }
+
+    /// Asks those again that began to live round the time of the first asking: a shell that was just making them took
+    /// the signal for them, and lost it when they became another program. Others are not asked twice: many programs
+    /// take a second SIGTERM for impatience.
+    pub(super) fn terminate_newborn(&self, asked_at: u64) {
+        for pid in procfs::descendants(std::process::id().cast_signed()) {
+            if procfs::Stat::of(pid).is_some_and(|stat| stat.ticks + NEWBORN_TICKS >= asked_at) {
+                procfs::signal(pid, Signal::TERM);
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use super::poll::{self, Got};
 use super::reap::{Family, do_not_block, spawn};
 use super::{Failure, complain};
 use crate::runtime::process::launch::{Ask, Launch, State, Status, Supervise, Want, read_json};
-use crate::runtime::process::procfs::{Proc, boot_id};
+use crate::runtime::process::procfs::{self, Proc, boot_id};
 
 /// The names of the files in an instance's folder that both sides know.
 pub(crate) const LAUNCH_FILE: &str = "launch.json";
@@ -72,6 +72,8 @@ struct Shim {
     next: Option<Instant>,
     /// When everything is killed, once it was asked to stop.
     deadline: Option<Instant>,
+    /// When it was asked, in clock ticks since the boot.
+    asked_at: u64,
     buffer: Vec<u8>,
 }
 
@@ -131,6 +133,7 @@ impl Shim {
             pause: FIRST_PAUSE,
             next: None,
             deadline: None,
+            asked_at: 0,
             buffer: vec![0; CHUNK],
             supervise,
             launch,
@@ -179,6 +182,9 @@ impl Shim {
             && let Some(exit) = app.family.reap()
         {
             app.exit = Some(exit);
+            if self.deadline.is_some() {
+                app.family.terminate_newborn(self.asked_at);
+            }
         }
         let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if let Some(app) = &self.app {
@@ -277,6 +283,7 @@ impl Shim {
         let deadline = Instant::now() + grace;
         self.deadline = Some(self.deadline.map_or(deadline, |known| known.min(deadline)));
         self.next = None;
+        self.asked_at = procfs::ticks_now();
         if let Some(app) = &self.app {
             if grace.is_zero() {
                 app.family.kill();
