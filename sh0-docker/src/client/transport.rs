@@ -267,6 +267,8 @@ impl Transport {
             }
         });
         let engine = ping(&mut sender).await?;
+        // Right after an answer the driver may still be tidying up, and would refuse the next request.
+        sender.ready().await?;
         Ok(Connection { sender, engine: Arc::new(engine), reused: false })
     }
 }
