@@ -22,7 +22,8 @@ pub(crate) fn docker() -> Command {
     docker
 }
 
-fn answers() -> bool {
+/// Whether an engine answers at the usual socket, or at `DOCKER_HOST`.
+pub(crate) fn answers() -> bool {
     succeeds(docker().arg("info"))
 }
 

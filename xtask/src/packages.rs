@@ -22,6 +22,7 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     },
     Need { what: "Docker Engine", there: || find("dockerd").is_some(), packages: &["docker.io", "iptables"] },
     Need { what: "debootstrap", there: || find("debootstrap").is_some(), packages: &["debootstrap"] },
+    Need { what: "network namespaces (ip)", there: || find("ip").is_some(), packages: &["iproute2"] },
     Need { what: "Python with venv", there: python, packages: &["python3", "python3-venv"] },
     Need {
         what: "Node.js with npm",
