@@ -161,6 +161,7 @@ impl Engine {
             cancels: Mutex::default(),
             stale_routes: Mutex::default(),
             routes_changed: Notify::new(),
+            in_force: Mutex::default(),
             generation: watch::channel(0).0,
             collected: Mutex::default(),
             shutdown: watch::channel(None).0,
@@ -225,11 +226,7 @@ async fn found(store: &Arc<dyn Store>, clock: &dyn Clock, epoch: u64) -> Result<
     if let Some(row) = Repo::new(store.clone()).get::<PlatformRow>(PlatformRow::ID).await? {
         return Ok(row.value);
     }
-    let project = Project {
-        id: ProjectId::new(clock.ulid()),
-        name: DEFAULT_PROJECT.parse()?,
-        created_at: clock.now(),
-    };
+    let project = Project { id: ProjectId::new(clock.ulid()), name: DEFAULT_PROJECT.parse()?, created_at: clock.now() };
     let platform = PlatformRow { id: PlatformId::new(clock.ulid()), default_project: project.id };
     let mut change = Change::default();
     change.create(&platform)?;

@@ -54,6 +54,10 @@ impl Engine {
 
     /// Wakes every app whose instances are not what its record says.
     async fn compare(&self) -> Result<()> {
+        self.check_proxy().await;
+        for open in self.repo().list::<Deployment>(|query| query.with("open", "yes")).await? {
+            self.wake(open.value.app);
+        }
         let rows = self.repo().list::<AppRow>(|query| query).await?;
         let mut observed: BTreeMap<AppId, Vec<Observed>> = BTreeMap::new();
         let mut silent: BTreeSet<RuntimeKind> = BTreeSet::new();
@@ -81,6 +85,15 @@ impl Engine {
         // Instances of apps that are gone: their executors find no record and remove them.
         observed.into_keys().for_each(|app| self.wake(app));
         Ok(())
+    }
+
+    /// A proxy that was started anew may have an old table, or none.
+    async fn check_proxy(&self) {
+        match self.inner.backends.proxy.status().await {
+            Ok(status) if status.generation >= *self.inner.generation.borrow() => {}
+            Ok(_) => self.inner.routes_changed.notify_one(),
+            Err(error) => tracing::warn!(%error, "the proxy does not answer; the next round asks again"),
+        }
     }
 
     async fn live_release(&self, row: &Row<AppRow>) -> Result<Option<ReleaseRow>> {

@@ -1,7 +1,7 @@
 //! The route table is a pure function of the store. One task applies the newest to the proxy, whole; nobody else talks
 //! to the proxy about routes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -23,26 +23,35 @@ pub(crate) struct AppRoutes {
     target: Target,
 }
 
+/// What the router has read.
+#[derive(Default)]
+struct Known {
+    apps: BTreeMap<AppId, AppRoutes>,
+    /// The revisions of the records that were read since the last table that the proxy took.
+    read: BTreeMap<AppId, u64>,
+    generation: u64,
+}
+
 impl Engine {
     /// Reads all routes, and starts the task that keeps the proxy up to date.
     pub(crate) async fn start_router(&self) -> Result<()> {
-        let mut apps = BTreeMap::new();
+        let mut known = Known { generation: *self.inner.backends.store.watch().borrow(), ..Known::default() };
         for row in self.repo().list::<AppRow>(|query| query).await? {
-            apps.insert(row.value.app.id, self.app_routes(&row).await?);
+            known.apps.insert(row.value.app.id, self.app_routes(&row).await?);
+            known.read.insert(row.value.app.id, row.revision);
         }
         let engine = self.for_task();
-        let first = *self.inner.backends.store.watch().borrow();
         self.inner.routes_changed.notify_one();
-        self.spawn(async move { engine.route(apps, first).await });
+        self.spawn(async move { engine.route(known).await });
         Ok(())
     }
 
-    async fn route(&self, mut apps: BTreeMap<AppId, AppRoutes>, mut generation: u64) {
+    async fn route(&self, mut known: Known) {
         loop {
             self.inner.routes_changed.notified().await;
             loop {
                 let stale = std::mem::take(&mut *lock(&self.inner.stale_routes));
-                match self.route_once(&mut apps, &stale, &mut generation).await {
+                match self.route_once(&mut known, &stale).await {
                     Ok(()) => break,
                     Err(error) => {
                         tracing::warn!(%error, "routes could not be applied; trying again");
@@ -54,28 +63,27 @@ impl Engine {
         }
     }
 
-    async fn route_once(
-        &self,
-        apps: &mut BTreeMap<AppId, AppRoutes>,
-        stale: &std::collections::BTreeSet<AppId>,
-        generation: &mut u64,
-    ) -> Result<()> {
+    async fn route_once(&self, known: &mut Known, stale: &BTreeSet<AppId>) -> Result<()> {
         // Taken before reading: whatever is committed later raises it again.
         let revision = *self.inner.backends.store.watch().borrow();
         for id in stale {
             match self.repo().get::<AppRow>(id).await? {
                 Some(row) => {
                     let routes = self.app_routes(&row).await?;
-                    apps.insert(*id, routes);
+                    known.apps.insert(*id, routes);
+                    known.read.insert(*id, row.revision);
                 }
                 None => {
-                    apps.remove(id);
+                    known.apps.remove(id);
+                    known.read.remove(id);
+                    lock(&self.inner.in_force).remove(id);
                 }
             }
         }
-        *generation = revision.max(*generation);
-        self.inner.backends.proxy.apply(&self.table(*generation, apps)).await?;
-        self.inner.generation.send_replace(*generation);
+        known.generation = revision.max(known.generation);
+        self.inner.backends.proxy.apply(&self.table(known.generation, &known.apps)).await?;
+        lock(&self.inner.in_force).append(&mut known.read);
+        self.inner.generation.send_replace(known.generation);
         Ok(())
     }
 
@@ -151,10 +159,21 @@ impl Engine {
     }
 
     /// Waits until the proxy has in force what was committed for the app up to now.
+    ///
+    /// The generation alone does not say so: a table that was made for another app may be of a later revision and still
+    /// hold this app's routes of before.
     pub(crate) async fn routed(&self, app: AppId) -> Result<()> {
-        let revision = self.repo().get::<AppRow>(app).await?.map_or(0, |row| row.revision);
+        let Some(row) = self.repo().get::<AppRow>(app).await? else { return Ok(()) };
         let mut generation = self.inner.generation.subscribe();
-        let applied = generation.wait_for(|generation| *generation >= revision).await;
-        applied.map(drop).map_err(|_| crate::Error::unavailable("the platform is closing"))
+        loop {
+            generation.borrow_and_update();
+            if lock(&self.inner.in_force).get(&app).is_some_and(|revision| *revision >= row.revision) {
+                return Ok(());
+            }
+            // Whoever wrote the record may have had nothing to say about routes.
+            lock(&self.inner.stale_routes).insert(app);
+            self.inner.routes_changed.notify_one();
+            generation.changed().await.map_err(|_| crate::Error::unavailable("the platform is closing"))?;
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ use super::repo::{Change, PlatformRow, Repo};
 use super::{Backends, Engine, EngineConfig, ShutdownRequest};
 use crate::model::{AppId, DeploymentId, InstanceName, RuntimeKind, Timestamp};
 use crate::traits::Runtime;
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 
 pub(crate) struct Inner {
     pub(crate) backends: Backends,
@@ -34,6 +34,8 @@ pub(crate) struct Inner {
     /// Apps whose routes the router must read again.
     pub(crate) stale_routes: Mutex<BTreeSet<AppId>>,
     pub(crate) routes_changed: Notify,
+    /// The revision of each app's record whose routes the proxy has in force.
+    pub(crate) in_force: Mutex<BTreeMap<AppId, u64>>,
     /// The generation that the proxy has in force.
     pub(crate) generation: watch::Sender<u64>,
     /// Instances whose output is being collected.
@@ -69,14 +71,32 @@ impl Engine {
     }
 
     /// Commits, then does what must follow: routes, wake-ups, interruptions. Nothing else in the engine writes.
-    pub(crate) async fn commit(&self, mut change: Change) -> Result<u64> {
-        let revision = match change.batch.is_empty() {
-            true => *self.inner.backends.store.watch().borrow(),
+    ///
+    /// In a task of its own: a caller that goes away while the store works does not tear a change from what follows.
+    pub(crate) async fn commit(&self, change: Change) -> Result<u64> {
+        let (answer, committed) = oneshot::channel();
+        let engine = self.for_task();
+        self.spawn(async move {
+            // The caller may have gone away.
+            let _ = answer.send(engine.commit_whole(change).await);
+        });
+        committed.await.unwrap_or_else(|_| Err(Error::unavailable("the platform is closing")))
+    }
+
+    async fn commit_whole(&self, mut change: Change) -> Result<u64> {
+        let committed = match change.batch.is_empty() {
+            true => Ok(*self.inner.backends.store.watch().borrow()),
             false => {
                 change.batch.epoch = self.inner.epoch;
-                self.inner.backends.store.commit(change.batch).await?
+                self.inner.backends.store.commit(change.batch).await
             }
         };
+        match &committed {
+            Ok(_) => {}
+            Err(error) if matches!(error.code(), Code::Conflict | Code::Invalid) => return committed,
+            // The answer may be all that was lost. Who follows looks at what is stored; nobody is interrupted in vain.
+            Err(_) => change.cancel.clear(),
+        }
         if !change.routes.is_empty() {
             lock(&self.inner.stale_routes).extend(change.routes);
             self.inner.routes_changed.notify_one();
@@ -89,7 +109,7 @@ impl Engine {
         for app in change.wake {
             self.wake(app);
         }
-        Ok(revision)
+        committed
     }
 
     /// Runs a task that ends with the engine.
