@@ -28,6 +28,9 @@ pub(crate) struct Hosting {
     /// A mirror of the registry that base images come from
     #[arg(long, env = "SH0_IMAGE_MIRROR", hide_env_values = true, value_name = "HOST/PATH")]
     image_mirror: Option<String>,
+    /// The socket of the Docker Engine
+    #[arg(long, env = "SH0_DOCKER_SOCKET", hide_env_values = true, value_name = "PATH")]
+    docker_socket: Option<PathBuf>,
 }
 
 /// What to bring up.
@@ -194,6 +197,7 @@ fn config(data: &Path, hosting: &Hosting, child: bool, listen: SocketAddr) -> Re
     let app_bind = if public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
     let mut config = Config::new(data).runtime(hosting.runtime).listen(listen).app_bind(app_bind.into());
     config.image_mirror.clone_from(&hosting.image_mirror);
+    config.docker_socket = hosting.docker_socket.clone().unwrap_or(config.docker_socket);
     config.path = var("PATH").ok();
     // Rust's tools are links to a program that has to find them; no other toolchain needs more than `PATH`.
     let usual = || home_dir().map(|home| home.join(".rustup")).filter(|path| path.is_dir());
@@ -218,6 +222,8 @@ async fn background(voice: Voice, place: &Place, hosting: &Hosting) -> Result<Sh
     let serve = serve.chain(listen.iter().flat_map(|addr| ["--listen".to_owned(), addr.to_string()]));
     let serve =
         serve.chain(hosting.image_mirror.iter().flat_map(|mirror| ["--image-mirror".to_owned(), mirror.clone()]));
+    let socket = hosting.docker_socket.iter();
+    let serve = serve.chain(socket.flat_map(|path| ["--docker-socket".to_owned(), path.display().to_string()]));
     voice.say(format!("starting a server for {data}"));
     daemon::start(&Program { program: current_exe()?, args: serve.collect() }, data).await
 }
