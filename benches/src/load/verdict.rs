@@ -123,7 +123,7 @@ impl Verdict {
                 "short requests, p50 and p99".to_owned(),
                 format!("{}, {}", millis(self.latency.0), millis(self.latency.1)),
             ),
-            ("longest time without any answer".to_owned(), millis(self.longest_gap)),
+            ("longest time without an answer to a short request".to_owned(), millis(self.longest_gap)),
         ]);
         rows
     }
@@ -164,7 +164,6 @@ impl Verdict {
         let good = seen.records.iter().filter(|record| record.fault.is_none() && !record.kind.is_stream());
         let mut ends: Vec<Duration> = good.clone().map(|record| record.ended).collect();
         ends.sort();
-        self.longest_gap = ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
         let last = ends.last().copied().unwrap_or_default();
         // The first one was no switch under load.
         for switch in switches.iter().skip(1) {
@@ -179,6 +178,9 @@ impl Verdict {
             }
         }
         let short = |record: &&Record| matches!(record.kind, Kind::KeepAlive | Kind::NewConnection | Kind::Http2);
+        let mut short_ends: Vec<Duration> = good.clone().filter(short).map(|record| record.ended).collect();
+        short_ends.sort();
+        self.longest_gap = short_ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
         let mut times: Vec<Duration> = good.filter(short).map(|record| record.ended - record.began).collect();
         times.sort();
         let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
