@@ -168,6 +168,9 @@ fn header(meta: &Metadata, kind: EntryType, size: u64) -> Header {
     let executable = meta.is_dir() || meta.mode() & 0o111 != 0;
     header.set_entry_type(kind);
     header.set_size(size);
+    // A new header leaves these empty, which not every reader takes for 0.
+    header.set_uid(0);
+    header.set_gid(0);
     header.set_mode(if executable { 0o755 } else { 0o644 });
     let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     header.set_mtime(modified.map_or(0, |since| since.as_secs()));
