@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::draft::{Draft, refuse};
 use crate::provider::{PROVIDERS, Procfile, Provider, shell_plan, use_dockerfile};
 use crate::render;
+use crate::text::At;
 use crate::tree::{Files, Tree};
 use crate::{DEFAULT_PORT, Options};
 
@@ -78,7 +79,21 @@ fn recognise(files: Files<'_>, config: &Config, has_procfile: bool, settings: &A
         || config.start_command.is_some()
         || !config.processes.is_empty()
         || settings.start_command.is_some();
-    if told { Ok(shell_plan()) } else { Err(unrecognised(files)) }
+    if told {
+        return Ok(shell_plan());
+    }
+    match files.first(&["start.sh", "run.sh"]) {
+        Some(script) => {
+            let mut draft = shell_plan();
+            draft.start(
+                format!("sh {script}"),
+                "the usual name of a script that starts an app",
+                Some(At::file(script)),
+            );
+            Ok(draft)
+        }
+        None => Err(unrecognised(files)),
+    }
 }
 
 fn named(language: &str) -> Result<&'static dyn Provider> {
@@ -179,7 +194,7 @@ fn unrecognised(files: Files<'_>) -> Error {
     Error::new(
         Code::BuildFailed,
         format!(
-            "no app was recognised in this folder. {there} Looked for Procfile; Dockerfile; {}. The three quickest ways out: \
+            "no app was recognised in this folder. {there} Looked for Procfile; Dockerfile; start.sh; {}. The three quickest ways out: \
              a Procfile with `web: COMMAND`; a sh0.toml with `start_command = \"COMMAND\"` (or `static_dir = \"FOLDER\"`); a Dockerfile",
             looked.join("; ")
         ),

@@ -79,6 +79,16 @@ impl Manager {
         }
     }
 
+    /// Yarn 2 and later install no `node_modules` unless they are told to (yarnpkg.com/configuration/yarnrc#nodeLinker).
+    pub(super) fn plug_and_play(self, tree: &Tree<'_>) -> bool {
+        let config = tree.files.text(".yarnrc.yml").unwrap_or_default();
+        let linker = config
+            .lines()
+            .find_map(|line| line.strip_prefix("nodeLinker:"))
+            .map(|value| value.trim().trim_matches(['"', '\'']));
+        self == Manager::Berry && !matches!(linker, Some("node-modules" | "pnpm"))
+    }
+
     fn lockfile(self, tree: &Tree<'_>) -> Option<&'static str> {
         let own = |manager: Manager| manager.name() == self.name();
         LOCKFILES.iter().find(|(file, manager)| own(*manager) && tree.files.is_file(file)).map(|(file, _)| *file)
@@ -92,6 +102,10 @@ impl Manager {
     /// The install command, what it reads, and where it keeps what it fetched.
     pub(super) fn install(self, tree: &Tree<'_>, draft: &mut Draft, builds: bool) {
         let lockfile = self.lockfile(tree);
+        if self.plug_and_play(tree) {
+            // Packages stay in the archives that were fetched: those have to lie in the folder of the app.
+            draft.env("YARN_ENABLE_GLOBAL_CACHE", "false");
+        }
         // `NODE_ENV=production` is in the air, so each command says whether it wants what builds.
         let command = match (self, lockfile.is_some(), builds) {
             (Manager::Npm, true, true) => "npm ci --include=dev",
@@ -153,12 +167,32 @@ impl Manager {
             Manager::Pnpm => ("pnpm", "/root/.local/share/pnpm/store"),
             Manager::Bun => ("bun", "/root/.bun/install/cache"),
         });
-        // Corepack, which comes with Node, fetches the manager that the manifest names.
+        if let Some(package) = self.package(tree) {
+            // `--force`: Node's own images carry an older yarn.
+            draft.recipe.before_install.push(format!("npm install --global --force {package}"));
+        }
+    }
+
+    /// The package of npm that is this manager, in the release that `packageManager` pins: Node's images do not all
+    /// carry Corepack, and the newest ones never do.
+    pub(super) fn package(self, tree: &Tree<'_>) -> Option<String> {
+        let pinned = tree
+            .manifest
+            .str(&["packageManager"])
+            .and_then(|wanted| wanted.split_once('@'))
+            .map(|(_, version)| version);
+        // `pnpm@9.1.0+sha512.abc`
+        let pinned =
+            pinned.map(|version| version.split('+').next().unwrap_or(version)).filter(|version| is_version(version));
+        let own_release = || tree.files.text(".yarnrc.yml").is_some_and(|text| text.contains("yarnPath"));
         match self {
-            Manager::Npm => {}
-            Manager::Yarn if tree.manifest.get(&["packageManager"]).is_none() => {}
-            Manager::Yarn | Manager::Berry | Manager::Pnpm => recipe.before_install.push("corepack enable".to_owned()),
-            Manager::Bun => recipe.before_install.push(format!("npm install --global bun@{}", images::BUN.default)),
+            Manager::Npm => None,
+            Manager::Yarn => Some(format!("yarn@{}", pinned.unwrap_or("1.22.22"))),
+            // Yarn 1 hands over to the release that the tree carries.
+            Manager::Berry if own_release() => Some("yarn@1.22.22".into()),
+            Manager::Berry => Some(format!("@yarnpkg/cli-dist@{}", pinned.unwrap_or("4.10.3"))),
+            Manager::Pnpm => Some(format!("pnpm@{}", pinned.unwrap_or_else(|| pnpm_line(tree)))),
+            Manager::Bun => Some(format!("bun@{}", pinned.unwrap_or(images::BUN.default))),
         }
     }
 
@@ -187,5 +221,22 @@ impl Manager {
             Manager::Berry | Manager::Pnpm | Manager::Bun => return,
         };
         draft.recipe.trim.push(command.to_owned());
+    }
+}
+
+fn is_version(text: &str) -> bool {
+    !text.is_empty()
+        && text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c))
+}
+
+/// The line of pnpm that writes lockfiles of this version, and so can read them.
+fn pnpm_line(tree: &Tree<'_>) -> &'static str {
+    let text = tree.files.text("pnpm-lock.yaml").unwrap_or_default();
+    let first = text.lines().find_map(|line| line.strip_prefix("lockfileVersion:")).unwrap_or_default();
+    match first.trim().trim_matches(['"', '\'']).chars().next() {
+        Some('5') => "7",
+        Some('6') => "8",
+        _ => "10",
     }
 }

@@ -19,6 +19,8 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framewo
         };
         let at = tree.manifest.at(&["scripts", script]);
         let before = tree.script(&format!("pre{script}"));
+        // Yarn's Plug'n'Play resolves packages only for what yarn itself starts.
+        let direct = |body: &str| direct(body).filter(|_| !manager.plug_and_play(tree));
         match direct(body).filter(|_| before.is_none_or(|before| direct(before).is_some())) {
             Some(command) => {
                 let command = before.map(|before| format!("{before} && {command}")).unwrap_or(command);
@@ -33,7 +35,7 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framewo
             }
             None => draft.start(manager.run(script), format!("package.json has the script `{script}`"), Some(at)),
         }
-        runs_with(draft);
+        runs_with(tree, draft, manager);
         return true;
     }
     if framework.is_some_and(|framework| framework.name == "next") {
@@ -41,7 +43,7 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framewo
         return true;
     }
     if manager == Manager::Bun && bun_entry(tree, draft) {
-        runs_with(draft);
+        runs_with(tree, draft, manager);
         return true;
     }
     entry(tree, draft)
@@ -73,7 +75,7 @@ fn direct(body: &str) -> Option<String> {
 }
 
 /// What the start command needs in the image that ships, beyond Node and npm.
-fn runs_with(draft: &mut Draft) {
+fn runs_with(tree: &Tree<'_>, draft: &mut Draft, manager: Manager) {
     let command = draft.plan.start_command.clone().unwrap_or_default();
     let program = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();
     match program {
@@ -85,7 +87,10 @@ fn runs_with(draft: &mut Draft) {
             draft.recipe.run = Some(bun);
             draft.tool("bun", "Bun (npm install --global bun)");
         }
-        "pnpm" => draft.recipe.before_ship.push("npm install --global pnpm@10".into()),
+        "pnpm" | "yarn" => {
+            let package = manager.package(tree);
+            draft.recipe.before_ship.extend(package.map(|package| format!("npm install --global --force {package}")));
+        }
         _ => {}
     }
 }

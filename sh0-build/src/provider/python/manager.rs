@@ -5,10 +5,10 @@ use crate::draft::{Draft, quote};
 use crate::text::{At, lines};
 
 /// Releases of the managers that pip fetches: one place, changed on purpose.
-const UV: &str = "uv==0.9.7";
-const POETRY: &str = "poetry==2.2.1";
-const PDM: &str = "pdm==2.26.1";
-const PIPENV: &str = "pipenv==2025.0.4";
+const UV: &str = "uv==0.13.9";
+const POETRY: &str = "poetry==2.5.1";
+const PDM: &str = "pdm==2.29.3";
+const PIPENV: &str = "pipenv==2026.10.3";
 
 const PIP: &str = ".venv/bin/pip install --disable-pip-version-check";
 
@@ -82,7 +82,7 @@ impl Manager {
                 run(format!("{PIP} {PIPENV}"));
                 let locked = tree.files.is_file("Pipfile.lock");
                 // The environment that the program lies in is the one to fill.
-                let command = if locked { "install --deploy" } else { "install --skip-lock" };
+                let command = if locked { "sync" } else { "install --skip-lock" };
                 run(format!("VIRTUAL_ENV=\"$PWD/.venv\" .venv/bin/pipenv {command}"));
             }
         }

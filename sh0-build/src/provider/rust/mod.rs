@@ -107,6 +107,7 @@ fn build(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
 fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
     let single = members(files, manifest).is_empty() && files.is_file("src/main.rs") && !files.is_file("src/lib.rs");
     let custom = ["bin", "lib", "bench", "example", "test"].iter().any(|section| manifest.get(&[section]).is_some())
+        || manifest.get(&["package", "default-run"]).is_some()
         || manifest.text.contains("path =")
         || manifest.text.contains("path=");
     let recipe = &mut draft.recipe;
