@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::Engine;
 use super::instances::Wanted;
-use super::repo::{AppRow, CancelRow, Change, EnvRow, ReleaseRow, Row, events, journal};
-use crate::model::{AppId, Deployment, Desired, Domain, InstanceName, InstanceState, Live, Upstream};
+use super::repo::{AppRow, CancelRow, Change, EnvRow, PruneRow, ReleaseRow, Row, events, journal};
+use crate::model::{AppId, Deployment, Desired, Domain, InstanceName, InstanceState, Live, RuntimeKind, Upstream};
 use crate::traits::{Observed, Runtime};
 use crate::{Code, Error, Result};
 
@@ -176,6 +176,7 @@ impl Engine {
             change.delete::<Domain>(row.value.id);
         }
         change.delete::<EnvRow>(app);
+        change.delete::<PruneRow>(app);
         change.delete::<AppRow>(app);
         change.routes(app);
         self.commit(change).await.map(drop)
@@ -195,9 +196,28 @@ impl Engine {
         Ok(())
     }
 
+    /// Prunes when a deployment has ended since the last time.
+    pub(crate) async fn prune_if_asked(&self, app: AppId, pinned: Option<RuntimeKind>) -> Result<()> {
+        let Some(asked) = self.repo().get::<PruneRow>(app).await? else { return Ok(()) };
+        for (kind, runtime) in &self.inner.backends.runtimes {
+            match pinned {
+                Some(pinned) if pinned != *kind => {}
+                Some(_) => self.prune(app, &**runtime).await?,
+                None => match self.prune(app, &**runtime).await {
+                    // Whether it was built there nobody knows: the wish stays, and each round of the reconciler tries.
+                    Err(error) if error.is_transient() => return Ok(()),
+                    pruned => pruned?,
+                },
+            }
+        }
+        let mut change = Change::default();
+        change.check::<PruneRow>(app.to_string(), Some(asked.revision));
+        change.delete::<PruneRow>(app);
+        self.commit(change).await.map(drop)
+    }
+
     /// Keeps the artifacts of the newest releases and of the live one; removes the others and what failed builds left.
-    pub(crate) async fn prune(&self, row: &AppRow, runtime: &dyn Runtime) -> Result<()> {
-        let app = row.app.id;
+    async fn prune(&self, app: AppId, runtime: &dyn Runtime) -> Result<()> {
         let live = self.repo().app(app).await?.value.app.live.map(|live| live.release);
         let mut releases = self.repo().list::<ReleaseRow>(|query| query.of(app.to_string()).newest(10_000)).await?;
         let keep = self.inner.config.keep_releases.max(1);

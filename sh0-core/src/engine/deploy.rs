@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::Engine;
 use super::executor::passes;
 use super::instances::{Wanted, failed};
-use super::repo::{AppRow, CancelRow, Change, EnvRow, ReleaseRow, Row, journal};
+use super::repo::{AppRow, CancelRow, Change, EnvRow, PruneRow, ReleaseRow, Row, journal};
 use super::state::lock;
 use crate::model::{
     Artifact, Deployment, DeploymentKind, DeploymentState, Desired, EnvKey, EventKind, Exit, InstanceName, Live,
@@ -79,6 +79,10 @@ impl Engine {
 impl Deploy<'_> {
     async fn run(&mut self) -> Result<()> {
         let committed = self.row.value.step.is_some_and(|step| step >= Step::Drain);
+        if let Some(problem) = self.row.value.error.clone().filter(|_| !committed) {
+            // It had failed and was being undone: nothing of it is tried again.
+            return self.undo(problem.into()).await;
+        }
         if !committed {
             let cancel = self.cancel.clone();
             let before = tokio::select! {
@@ -109,7 +113,6 @@ impl Deploy<'_> {
     async fn until_switch(&mut self) -> Result<()> {
         self.row.value.state = DeploymentState::Running;
         self.row.value.started_at.get_or_insert(self.engine.now());
-        self.row.value.error = None;
         self.row.value.step = None;
         self.tell(EventKind::State { state: DeploymentState::Running, error: None })?;
         let release = match self.row.value.kind.clone() {
@@ -398,12 +401,10 @@ impl Deploy<'_> {
             self.begin(Step::Retire).await?;
         }
         engine.take_down(runtime, &old, self.app.app.settings.stop_grace()).await?;
-        if let Err(error) = engine.prune(&self.app, runtime).await {
-            tracing::warn!(app = %self.app.app.id, %error, "old releases could not be pruned; the next deployment tries again");
-        }
         engine.inner.backends.fetcher.discard(self.row.value.id).await?;
         self.done(Step::Retire)?;
         engine.end(&mut self.pending, &mut self.row, DeploymentState::Live, None)?;
+        self.pending.put(&PruneRow { app: self.app.app.id })?;
         engine.commit(std::mem::take(&mut self.pending)).await?;
         Ok(())
     }
@@ -428,6 +429,13 @@ impl Deploy<'_> {
             return self.after_switch().await;
         }
         self.row.revision = current.revision;
+        let problem = error.problem("");
+        if current.value.error.as_ref() != Some(&problem) {
+            // Written before the first thing is undone: an interrupted undo goes on, and does not begin again from the
+            // front, with a release command that has been run.
+            self.row.value.error = Some(problem);
+            self.commit().await?;
+        }
         for runtime in engine.inner.backends.runtimes.values() {
             let observed = match engine.observe(&**runtime, app).await {
                 Ok(observed) => observed,
@@ -451,12 +459,8 @@ impl Deploy<'_> {
         let row = &mut self.row;
         row.value.made.number = row.value.made.number.filter(|_| !made_release);
         engine.end(&mut self.pending, row, state, Some(error))?;
+        self.pending.put(&PruneRow { app })?;
         engine.commit(std::mem::take(&mut self.pending)).await?;
-        if let Some(runtime) = self.app.app.runtime.and_then(|kind| engine.inner.backends.runtimes.get(&kind))
-            && let Err(fault) = engine.prune(&self.app, &**runtime).await
-        {
-            tracing::warn!(%app, error = %fault, "what the failed build left could not be pruned; the next deployment tries again");
-        }
         Ok(())
     }
 

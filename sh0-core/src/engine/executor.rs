@@ -82,7 +82,9 @@ impl Engine {
                 Ok(true)
             }
             None => {
+                let pinned = row.value.app.runtime;
                 self.converge(row.value).await?;
+                self.prune_if_asked(app, pinned).await?;
                 Ok(false)
             }
         }

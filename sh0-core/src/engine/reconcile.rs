@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::Engine;
-use super::repo::{AppRow, ReleaseRow, Row};
+use super::repo::{AppRow, PruneRow, ReleaseRow, Row};
 use crate::Result;
 use crate::model::{AppId, Deployment, RuntimeKind};
 use crate::traits::{Observed, RuntimeEvent};
@@ -57,6 +57,9 @@ impl Engine {
         self.check_proxy().await;
         for open in self.repo().list::<Deployment>(|query| query.with("open", "yes")).await? {
             self.wake(open.value.app);
+        }
+        for unpruned in self.repo().list::<PruneRow>(|query| query).await? {
+            self.wake(unpruned.value.app);
         }
         let rows = self.repo().list::<AppRow>(|query| query).await?;
         let mut observed: BTreeMap<AppId, Vec<Observed>> = BTreeMap::new();

@@ -188,6 +188,22 @@ impl Entity for CancelRow {
     }
 }
 
+/// Artifacts of the app wait to be pruned: written when a deployment ends, removed when that is done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PruneRow {
+    pub(crate) app: AppId,
+}
+
+impl Entity for PruneRow {
+    const KIND: Kind = Kind("prune");
+    fn id(&self) -> String {
+        self.app.to_string()
+    }
+    fn parent(&self) -> String {
+        self.app.to_string()
+    }
+}
+
 impl Entity for Domain {
     const KIND: Kind = Kind("domain");
     fn id(&self) -> String {
