@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use crate::{Code, Error, Result};
 
 /// A call that hangs is given up by its backend after so long.
-const HANG: Duration = Duration::from_secs(600);
+const HANG: Duration = Duration::from_secs(120);
 
 /// How a call goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Mode {
     Refused(Code),
     /// It has done everything, and fails: the answer was lost.
     LostAnswer(Code),
-    /// It does nothing for ten minutes, and fails then, unless the caller has dropped it.
+    /// It does nothing for two minutes, and fails then, unless the caller has dropped it.
     Hangs,
     /// The engine dies before it.
     DiesBefore,

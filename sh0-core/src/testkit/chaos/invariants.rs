@@ -255,13 +255,13 @@ impl Look<'_> {
             self.wrong(format!("the route {route:?} leads to an app that is gone"));
         }
         let known: BTreeMap<String, ()> = apps.iter().map(|app| (app.to_string(), ())).collect();
-        for kind in ["app", "env", "release", "deployment", "domain", "cancel"] {
+        for kind in ["app", "env", "release", "deployment", "domain", "cancel", "prune"] {
             for record in self.world.store.list(&Query::all(Kind(kind))).await? {
                 let owner = if kind == "app" { &record.id } else { &record.parent };
                 if !known.contains_key(owner) {
                     self.wrong(format!("the {kind} record {} belongs to an app that is gone", record.id));
-                } else if kind == "cancel" {
-                    self.wrong(format!("the wish to cancel {} was never fulfilled", record.id));
+                } else if matches!(kind, "cancel" | "prune") {
+                    self.wrong(format!("the wish to {kind} {} was never fulfilled", record.id));
                 }
             }
         }

@@ -92,23 +92,27 @@ impl World {
         }
     }
 
-    /// Waits until everything is as it should be, at most so long; answers what is not.
+    /// Waits until everything is as it should be and is so a little later too, at most so long; answers what is not.
     pub async fn try_settle(&self, engine: &Engine, patience: Duration) -> Result<(), Vec<String>> {
-        const LOOK_EVERY: Duration = Duration::from_millis(250);
-        /// Longer than any pause between two steps of the engine.
-        const LOOKS: u32 = 8;
-        let (mut waited, mut good) = (Duration::ZERO, 0);
+        /// Longer than the pauses between the steps of the engine.
+        const LATER: Duration = Duration::from_secs(2);
+        let (mut waited, mut pause) = (Duration::ZERO, Duration::from_millis(125));
         loop {
-            let broken = invariants(self, engine).await;
-            good = if broken.is_empty() { good + 1 } else { 0 };
-            if good == LOOKS {
-                return Ok(());
+            let mut broken = invariants(self, engine).await;
+            if broken.is_empty() {
+                tokio::time::sleep(LATER).await;
+                waited += LATER;
+                broken = invariants(self, engine).await;
+                if broken.is_empty() {
+                    return Ok(());
+                }
             }
-            if waited >= patience && !broken.is_empty() {
+            if waited >= patience {
                 return Err(broken);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
-            waited += LOOK_EVERY;
+            tokio::time::sleep(pause).await;
+            waited += pause;
+            pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
 
