@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustix::process::Signal;
 use sh0::model::PlatformId;
-use sh0_docker::client::{Client, ContainerSummary, Endpoint, Filters, ListContainers, RemoveContainer};
+use sh0_docker::client::{BuildOptions, Client, ContainerSummary, Endpoint, Filters, ListContainers, RemoveContainer};
 use tempfile::TempDir;
 
 use crate::{Outcome, system};
@@ -19,10 +20,13 @@ pub async fn usual() -> Outcome<Client> {
     Ok(Client::connect(Endpoint::default()).await?)
 }
 
-/// Every container that carries the labels of this platform.
+/// Every container that carries the labels of an instance of this platform. A container of somebody else inherits labels
+/// from an image that sh0 built, but not all of them.
 pub async fn labelled(client: &Client, platform: PlatformId) -> Outcome<Vec<ContainerSummary>> {
     let filters = Filters::new().label(format!("sh0.platform={platform}"));
-    Ok(client.list_containers(&ListContainers { all: true, filters }).await?)
+    let mut found = client.list_containers(&ListContainers { all: true, filters }).await?;
+    found.retain(|container| container.labels.contains_key("sh0.deployment"));
+    Ok(found)
 }
 
 /// Removes what a proof left.
@@ -30,6 +34,18 @@ pub async fn sweep(client: &Client, platform: PlatformId) -> Outcome {
     for container in labelled(client, platform).await? {
         client.remove_container(&container.id, RemoveContainer { force: true, volumes: true }).await?;
     }
+    Ok(())
+}
+
+/// Builds an image from a folder with a Dockerfile.
+pub async fn build(client: &Client, tree: &Path, tag: &str) -> Outcome {
+    let options = BuildOptions { tags: vec![tag.to_owned()], ..BuildOptions::default() };
+    let mut archive = tar::Builder::new(Vec::new());
+    // Engines do not know the kind of entry that holds a file with holes.
+    archive.sparse(false);
+    archive.append_dir_all(".", tree)?;
+    let context = futures_util::stream::iter([Ok(Bytes::from(archive.into_inner()?))]);
+    client.build_image(&options, context).await?.finish().await?;
     Ok(())
 }
 

@@ -254,8 +254,13 @@ impl Platform {
 
     /// Creates an app with settings that suit proofs.
     pub async fn create_app(&self, name: &str, settings: AppSettings) -> Outcome<App> {
+        self.create_app_on(name, settings, self.runtime).await
+    }
+
+    /// The same on this runtime.
+    pub async fn create_app_on(&self, name: &str, settings: AppSettings, runtime: RuntimeKind) -> Outcome<App> {
         let name: AppName = name.parse()?;
-        let create = serde_json::json!({ "name": name, "settings": settings, "runtime": self.runtime });
+        let create = serde_json::json!({ "name": name, "settings": settings, "runtime": runtime });
         Ok(self.api().call(serde_json::from_value::<CreateApp>(create)?).await?)
     }
 

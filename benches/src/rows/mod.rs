@@ -1,6 +1,7 @@
 //! What is proven: one module a row. Each answers a [`Report`](crate::report::Report).
 
 pub mod crash;
+pub mod reconcile;
 pub mod speed;
 pub mod zero_downtime;
 

@@ -6,14 +6,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use sh0::Secret;
 use sh0::model::{App, Deployment, RuntimeKind, Step, Timestamp};
 use sh0::ops::apps::{GetApp, ListApps};
 use sh0::ops::env::SetEnv;
 use sh0::ops::logs::FollowLogs;
-use sh0_docker::client::{BuildOptions, Client, ContainerSpec, RemoveContainer, RestartPolicy};
+use sh0_docker::client::{Client, ContainerSpec, RemoveContainer, RestartPolicy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -159,7 +158,7 @@ async fn deploys(programs: &Programs, runtime: RuntimeKind, runs: usize) -> Outc
         RuntimeKind::Process => None,
     };
     if let Some(client) = &client {
-        build(client, &first).await?;
+        engine::build(client, &first, BARE).await?;
     }
     let mut measured = Deploys::default();
     for run in 0..runs {
@@ -182,7 +181,7 @@ async fn deploys(programs: &Programs, runtime: RuntimeKind, runs: usize) -> Outc
         let bare = match &client {
             Some(client) => {
                 let began = Instant::now();
-                build(client, &tree).await?;
+                engine::build(client, &tree, BARE).await?;
                 began.elapsed() + bare_container(client).await?
             }
             None => bare_process(&programs.probe_app).await?,
@@ -243,17 +242,6 @@ async fn ask(addr: SocketAddr) -> Outcome<String> {
 }
 
 const BARE: &str = "sh0-proof-bare:latest";
-
-async fn build(client: &Client, tree: &Path) -> Outcome {
-    let options = BuildOptions { tags: vec![BARE.to_owned()], ..BuildOptions::default() };
-    let mut archive = tar::Builder::new(Vec::new());
-    // Engines do not know the kind of entry that holds a file with holes.
-    archive.sparse(false);
-    archive.append_dir_all(".", tree)?;
-    let context = futures_util::stream::iter([Ok(Bytes::from(archive.into_inner()?))]);
-    client.build_image(&options, context).await?.finish().await?;
-    Ok(())
-}
 
 /// Create and start through the API, with what sh0 also asks for, then ask every millisecond.
 async fn bare_container(client: &Client) -> Outcome<Duration> {
