@@ -11,6 +11,9 @@ mod verdict;
 
 use driver::every_call;
 use scenario::Scenario;
+use sh0_core::Code;
+use sh0_core::testkit::fakes::{World, app, call, from};
+use sh0_store::memory::MemoryStore;
 
 #[test]
 fn a_first_deploy() {
@@ -55,4 +58,26 @@ fn a_stop() {
 #[test]
 fn a_destroy() {
     every_call(Scenario::Destroy);
+}
+
+/// Who was the platform before has nothing to say any more (I12).
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_was_replaced_cannot_write() {
+    let world = World::new(MemoryStore::new());
+    let old = world.open().await.unwrap();
+    call(&old, app("shop")).await.unwrap();
+    call(&old, from("shop", "one")).await.unwrap();
+    world.settle(&old).await;
+    let new = world.open().await.unwrap();
+
+    let late = call(&old, from("shop", "two")).await.unwrap_err();
+    assert_eq!(late.code(), Code::Conflict, "{late:?}");
+    assert!(late.detail().contains("took this store over"), "{late:?}");
+    world.settle(&new).await;
+    assert_eq!(world.deployments(&new, &"shop".parse().unwrap()).await.unwrap().len(), 1);
+
+    call(&new, from("shop", "two")).await.unwrap();
+    world.settle(&new).await;
+    assert_eq!(world.app(&new, "shop").await.unwrap().live.unwrap().number, 2);
+    assert!(world.stage.violations().is_empty(), "{:?}", world.stage.violations());
 }

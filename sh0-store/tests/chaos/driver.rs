@@ -54,7 +54,6 @@ fn play(scenario: Scenario, mode: Mode, k: u64) -> Case {
         let (world, faults) = (World::new(MemoryStore::new()), Faults::default());
         let engine = Engine::open(wrap(world.backends(), &faults), world.config.clone()).await.unwrap();
         scenario.prepare(&world, &engine).await.unwrap();
-        world.settle(&engine).await;
         let before = Before::of(&world, &engine).await;
 
         faults.arm(k, mode);

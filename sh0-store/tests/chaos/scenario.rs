@@ -44,7 +44,7 @@ impl Scenario {
             return Ok(());
         }
         call(engine, from(APP, "one")).await?;
-        world.settle(engine).await;
+        world.rest().await?;
         world.runtime.write_volume(made.id, &"data".parse()?, "precious")?;
         match self {
             Scenario::FailingReleaseCommand => {
@@ -56,9 +56,9 @@ impl Scenario {
             }
             Scenario::Rollback => {
                 call(engine, from(APP, "two")).await?;
-                world.settle(engine).await;
+                world.rest().await?;
                 call(engine, greeting("good day")).await?;
-                world.settle(engine).await;
+                world.rest().await?;
                 let mut settings = made.settings;
                 settings.stop_grace = Some(Millis(1_234));
                 let update = UpdateApp { app: APP.parse()?, name: None, source: None, settings: Some(settings) };

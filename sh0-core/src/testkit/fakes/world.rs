@@ -15,7 +15,7 @@ use crate::ops::apps::{CreateApp, ListApps};
 use crate::ops::deployments::{CreateDeployment, FollowDeployment, ListDeployments};
 use crate::ops::{self, Dispatch, Operation};
 use crate::testkit::chaos::invariants;
-use crate::traits::{Clock, LogStore, Store};
+use crate::traits::{Clock, Kind, LogStore, Query, Store};
 use crate::{Error, Result};
 
 /// Everything that is left when an engine dies: the store, and the world that its backends touch.
@@ -90,6 +90,16 @@ impl World {
         if let Err(broken) = self.try_settle(engine, Duration::from_secs(120)).await {
             panic!("the platform did not come to rest:\n{}", broken.join("\n"));
         }
+    }
+
+    /// Waits until no deployment is open any more, and a moment longer. Says nothing about how they ended.
+    pub async fn rest(&self) -> Result<()> {
+        let open = Query::all(Kind("deployment")).with("open", "yes");
+        while !self.store.list(&open).await?.is_empty() {
+            tokio::time::sleep(Duration::from_millis(125)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok(())
     }
 
     /// Waits until everything is as it should be and is so a little later too, at most so long; answers what is not.
