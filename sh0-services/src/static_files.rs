@@ -17,6 +17,7 @@
 //! compression on the fly, and TLS: the proxy in front does both.
 
 mod answer;
+mod linger;
 mod request;
 
 use std::convert::Infallible;
@@ -74,11 +75,13 @@ pub async fn serve(
             let site = site.clone();
             async move { Ok::<_, Infallible>(site.answer(&request).await) }
         });
-        let connection = server.serve_connection(TokioIo::new(socket), answer).into_owned();
+        let socket = linger::Lingering::new(socket);
+        let connection = server.serve_connection(TokioIo::new(socket.clone()), answer).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A client that goes away is its own affair.
             let _ = connection.await;
+            socket.close().await;
             drop(permit);
         });
     }

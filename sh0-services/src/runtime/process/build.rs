@@ -303,6 +303,7 @@ pub(crate) fn remove_artifact(instances: &Instances, artifact: &Artifact) -> Res
 
 /// Wreckage of builds that a crash cut off.
 pub(crate) fn sweep(instances: &Instances) {
+    instances.host.cgroups.sweep();
     for app in fs::read_dir(instances.layout.root.join("releases")).into_iter().flatten().flatten() {
         for release in fs::read_dir(app.path()).into_iter().flatten().flatten() {
             if release.file_name().to_string_lossy().starts_with(".gone-") {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sh0_core::model::{Resources, Usage};
 
@@ -21,6 +22,8 @@ struct Base {
     unified: bool,
 }
 
+/// Longer than any start takes.
+const FRESH: Duration = Duration::from_secs(600);
 const WANTED: [&str; 4] = ["memory", "cpu", "pids", "cpuacct"];
 
 impl Cgroups {
@@ -80,6 +83,18 @@ impl Cgroups {
     pub(crate) fn remove(&self, name: &str) {
         for group in self.paths(name) {
             let _ = fs::remove_dir(group);
+        }
+    }
+
+    /// Removes empty groups that a crash left. A fresh one may be on its way to its first process: it is left alone.
+    pub(crate) fn sweep(&self) {
+        for base in &self.bases {
+            for group in fs::read_dir(&base.path).into_iter().flatten().flatten() {
+                let age = group.metadata().and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
+                if age.is_some_and(|age| age > FRESH) {
+                    let _ = fs::remove_dir(group.path());
+                }
+            }
         }
     }
 

@@ -130,7 +130,7 @@ mod tests {
         let told = |before, now| differences(before, now).collect::<Vec<_>>();
         let (created, one, two) = ((Status::Created, None), Some(1), Some(2));
         assert_eq!(told(created, (Status::Running, one)), [true]);
-        assert_eq!(told((Status::Running, one), (Status::Running, one)), []);
+        assert_eq!(told((Status::Running, one), (Status::Running, one)), [false; 0]);
         assert_eq!(told((Status::Running, one), (Status::Restarting, one)), [false]);
         assert_eq!(told((Status::Restarting, one), (Status::Running, two)), [true]);
         assert_eq!(told((Status::Running, one), (Status::Running, two)), [false, true]);

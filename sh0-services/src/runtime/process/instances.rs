@@ -91,7 +91,7 @@ impl Instances {
     pub(crate) fn inspect(&self, name: &InstanceName) -> Result<Option<Observed>> {
         let Some(record) = self.record(name)? else { return Ok(None) };
         let state = self.state(name)?;
-        let endpoint = record.port.filter(|_| state.status == Status::Running).map(|port| local(port));
+        let endpoint = record.port.filter(|_| state.status == Status::Running).map(local);
         Ok(Some(Observed {
             name: name.clone(),
             labels: record.labels(),

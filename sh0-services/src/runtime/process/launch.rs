@@ -244,7 +244,7 @@ mod tests {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     walk(&path, hits);
-                } else if std::fs::read_to_string(&path).unwrap().contains(concat!("\"/bin", "/sh\"")) {
+                } else if std::fs::read_to_string(&path).unwrap().contains(concat!("model::", "shell(")) {
                     hits.push(path);
                 }
             }

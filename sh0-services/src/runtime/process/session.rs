@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use sh0_core::{Error, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -24,6 +26,8 @@ use super::shim::Frame;
 
 /// Frames on their way to somebody who does not read.
 const WAITING: usize = 16;
+/// How long a shim may take to end after its session.
+const LAST_ACT: Duration = Duration::from_secs(15);
 
 /// Starts the command of `launch` below a shim. When it has ended, or when both output and exit were dropped (that
 /// kills it), `after` is done, and only then the exit is known.
@@ -39,7 +43,7 @@ pub(crate) fn open(
     // Secrets are in it; the step before the command removes it.
     write_json(&file, launch)?;
     let started = start(shim, &file);
-    let socket = started.inspect_err(|_| drop(std::fs::remove_file(&file)))?;
+    let (socket, mut shim) = started.inspect_err(|_| drop(std::fs::remove_file(&file)))?;
     let (read, write) = socket.into_split();
     let (input, inputs) = mpsc::channel(WAITING);
     let (outputs, output) = mpsc::channel(WAITING);
@@ -54,6 +58,8 @@ pub(crate) fn open(
         };
         // Closes the socket from this side too: a shim that still runs ends its command.
         cancel.cancel();
+        // It kills what is left first: only then folders and groups can be removed.
+        let _ = tokio::time::timeout(LAST_ACT, shim.wait()).await;
         let done = after.await;
         let _ = tell_exit.send(exit.and_then(|exit| done.map(|()| exit)));
         let _ = std::fs::remove_file(file);
@@ -65,16 +71,16 @@ pub(crate) fn open(
     })
 }
 
-fn start(shim: &ShimCommand, file: &Path) -> Result<UnixStream> {
+fn start(shim: &ShimCommand, file: &Path) -> Result<(UnixStream, Child)> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let mut command = tokio::process::Command::new(&shim.program);
     command.args(&shim.args).arg("session").arg(file).env_clear();
     command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().map_err(|error| {
+    let child = command.spawn().map_err(|error| {
         Error::unavailable(format!("the shim {} cannot be started: {error}", shim.program.display())).with_source(error)
     })?;
-    Ok(UnixStream::from_std(ours)?)
+    Ok((UnixStream::from_std(ours)?, child))
 }
 
 type Output = Result<(LogStream, Bytes)>;
