@@ -53,10 +53,10 @@ pub(crate) async fn healthz() -> &'static str {
 #[utoipa::path(get, path = "/readyz", operation_id = "server.readyz", tag = "server",
     responses((status = 200, description = "They answer.", content_type = "text/plain", body = String)))]
 pub(crate) async fn readyz(State(shared): State<Arc<Shared>>, Extension(id): Extension<RequestId>) -> Response {
-    match tokio::time::timeout(Duration::from_secs(5), ask_store(&shared, &id)).await {
-        Ok(Ok(_)) => "ready\n".into_response(),
-        Ok(Err(error)) => Refusal::from(Error::unavailable(format!("not ready: {error}"))).respond(&id),
-        Err(_) => Refusal::from(Error::unavailable("not ready: the store does not answer")).respond(&id),
+    let asked = tokio::time::timeout(Duration::from_secs(5), ask_store(&shared, &id)).await;
+    match asked.unwrap_or_else(|_| Err(Error::unavailable("the store does not answer"))) {
+        Ok(_) => "ready\n".into_response(),
+        Err(error) => Refusal::from(Error::unavailable(format!("not ready: {error}"))).respond(&id),
     }
 }
 

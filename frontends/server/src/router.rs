@@ -7,9 +7,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Query, RawPathParams, Request, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, get, on};
@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use sh0::listen::Admission;
 use sh0::ops::http::{PREFIX, decode, resume};
-use sh0::ops::{self, Method, OpDef, OpKind};
+use sh0::ops::{self, OpDef, OpKind};
 use sh0::traits::ByteStream;
 use sh0::{Error, Result, Sh0};
 use tokio::sync::Mutex;
@@ -78,13 +78,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 }
 
 fn method(op: &OpDef) -> MethodFilter {
-    match ops::openapi::method(op) {
-        Method::Get => MethodFilter::GET,
-        Method::Post => MethodFilter::POST,
-        Method::Put => MethodFilter::PUT,
-        Method::Patch => MethodFilter::PATCH,
-        Method::Delete => MethodFilter::DELETE,
-    }
+    let method = Method::from_bytes(ops::openapi::method(op).as_str().as_bytes()).unwrap_or_default();
+    MethodFilter::try_from(method).unwrap_or(MethodFilter::GET)
 }
 
 async fn answer(shared: Arc<Shared>, op: &'static OpDef, id: RequestId, request: Request) -> Response {

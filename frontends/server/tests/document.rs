@@ -1,5 +1,5 @@
 //! The OpenAPI document: its structure, and that nothing of the schemas is lost on the way into it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 //! What the server refuses, and how: byte for byte, as a client that means no good would send it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod common;
 

@@ -15,10 +15,9 @@ pub fn check(name: &str, input: &Value) -> Result<()> {
 
 fn walk(schema: &Value, value: &Value, path: &str) -> Result<()> {
     let Value::Object(schema) = schema else { return Ok(()) };
-    if let Some(target) = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.rsplit('/').next()) {
-        if let Some(target) = contract().components.get(target) {
-            walk(target, value, path)?;
-        }
+    let target = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.rsplit('/').next());
+    if let Some(target) = target.and_then(|name| contract().components.get(name)) {
+        walk(target, value, path)?;
     }
     for variants in ["oneOf", "anyOf"].iter().filter_map(|key| schema.get(*key)?.as_array()) {
         if value.is_array() && variants.iter().all(is_object) {

@@ -79,16 +79,16 @@ impl Following {
 
     async fn next(&mut self) -> Result<Option<Value>> {
         loop {
-            while let Some(event) = self.events.next() {
-                match event.name.as_str() {
-                    "end" => return Ok(None),
-                    "error" => return Err(serde_json::from_str::<Problem>(&event.data)?.into()),
+            if let Some(event) = self.events.next() {
+                return match event.name.as_str() {
+                    "end" => Ok(None),
+                    "error" => Err(serde_json::from_str::<Problem>(&event.data)?.into()),
                     _ => {
                         self.failures = 0;
                         self.cursor = Some(event.id);
-                        return Ok(Some(serde_json::from_str(&event.data)?));
+                        Ok(Some(serde_json::from_str(&event.data)?))
                     }
-                }
+                };
             }
             if !self.read().await? {
                 self.resume().await?;
