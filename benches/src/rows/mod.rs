@@ -1,5 +1,6 @@
 //! What is proven: one module a row. Each answers a [`Report`](crate::report::Report).
 
+pub mod apps;
 pub mod crash;
 pub mod reconcile;
 pub mod speed;
