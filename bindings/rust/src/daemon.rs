@@ -50,10 +50,11 @@ pub async fn start(server: &Program, data: impl AsRef<Path>) -> Result<Sh0> {
 }
 
 /// Ends a platform and its apps, and waits until it has let go of its folder of data.
-pub async fn end(platform: &Sh0, data: impl AsRef<Path>) -> Result<()> {
+pub async fn end(platform: Sh0, data: impl AsRef<Path>) -> Result<()> {
     platform.call(Shutdown { stop_apps: true }).await?;
     // In this process, nobody else does what was asked.
     platform.shutdown_with(true).await?;
+    drop(platform);
     for _ in 0..LOOKS {
         if holder(&data)?.is_none() {
             return Ok(());
@@ -63,9 +64,36 @@ pub async fn end(platform: &Sh0, data: impl AsRef<Path>) -> Result<()> {
     Err(Error::new(Code::Timeout, "the server was asked to end, and has not ended yet"))
 }
 
-/// Destroys every app with all its data, ends the platform, and removes its folder of data.
-pub async fn purge(platform: &Sh0, data: impl AsRef<Path>) -> Result<()> {
+/// What a platform keeps in its folder of data.
+const OURS: &[&str] = &[
+    "apps",
+    "docker",
+    "edge",
+    "key",
+    "lock",
+    "logs",
+    "serve.log",
+    "sh0.db",
+    "sh0.db-shm",
+    "sh0.db-wal",
+    "sh0.sock",
+    "sources",
+];
+
+/// Destroys every app with all its data, ends the platform, and removes its folder of data: only what is ours in it, for
+/// somebody may have named a folder that has other things too.
+pub async fn purge(platform: Sh0, data: impl AsRef<Path>) -> Result<()> {
+    let data = data.as_ref();
     platform.destroy_everything().await?;
-    end(platform, &data).await?;
-    Ok(fs::remove_dir_all(data)?)
+    end(platform, data).await?;
+    for path in OURS.iter().map(|name| data.join(name)) {
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        match removed {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    // Stays when there is something else in it.
+    let _ = fs::remove_dir(data);
+    Ok(())
 }

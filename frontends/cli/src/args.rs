@@ -86,7 +86,8 @@ fn filled(word: &'static str, verb: &Verb) -> Command {
     let switch = |name: &'static str, help: &str| {
         Arg::new(name).long(name).short(letter(name)).action(ArgAction::SetTrue).help(help.to_owned())
     };
-    let mut command = Command::new(word).about(summary(verb.op)).args(typeable(verb).map(|field| arg(verb, field)));
+    let about = if verb.about.is_empty() { summary(verb.op) } else { verb.about.to_owned() };
+    let mut command = Command::new(word).about(about).args(typeable(verb).map(|field| arg(verb, field)));
     if let Some((name, op, _)) = verb.instead {
         command = command.arg(switch(name, &summary(op)));
     }

@@ -12,7 +12,6 @@ use sh0::{Result, RuntimeChoice, Sh0};
 
 use crate::run::Voice;
 
-/// What to deploy.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Deploy {
     /// The folder; the present one, unless the app comes from git or a registry

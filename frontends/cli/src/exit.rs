@@ -31,3 +31,24 @@ fn exit_code(code: Code) -> u8 {
         _ => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_code_is_in_the_help() {
+        let help = include_str!("help.txt");
+        for code in Code::ALL {
+            let exit = exit_code(*code);
+            assert!(help.contains(&format!("  {exit}  ")), "{code:?} ends with {exit}");
+        }
+        let expected =
+            [(Code::Invalid, 2), (Code::Cancelled, 3), (Code::Forbidden, 4), (Code::NotFound, 5), (Code::Locked, 6)];
+        for (code, exit) in
+            expected.into_iter().chain([(Code::DeployFailed, 7), (Code::Timeout, 8), (Code::Internal, 1)])
+        {
+            assert_eq!(exit_code(code), exit, "{code:?}");
+        }
+    }
+}

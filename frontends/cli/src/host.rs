@@ -33,7 +33,6 @@ pub(crate) struct Hosting {
     docker_socket: Option<PathBuf>,
 }
 
-/// What to bring up.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
     /// The folder of the app
@@ -52,7 +51,6 @@ pub(crate) struct Up {
     hosting: Hosting,
 }
 
-/// How the server runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -119,7 +117,7 @@ pub(crate) async fn down(voice: Voice, place: &Place) -> Result<u8> {
     // A dead server may have left its edge and its apps.
     let left = || place.data.join("edge/edge.sock").exists();
     match place.running().await? {
-        Some(running) => daemon::end(&running, &place.data).await?,
+        Some(running) => daemon::end(running, &place.data).await?,
         None if left() => quiet(&place.data, true).await?.shutdown_with(true).await?,
         None => voice.say(format!("no server runs for {}", place.data.display())),
     }

@@ -51,7 +51,6 @@ enum Hand {
     Call(Call),
 }
 
-/// Any operation.
 #[derive(Debug, clap::Args)]
 struct Call {
     /// Its name, such as apps.list

@@ -7,6 +7,7 @@ use sh0::{Error, Result, Secret, Sh0, Target, daemon};
 
 /// Options of every verb.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Options {
     /// The folder of data [default: sh0 in the XDG data home, ~/.local/share]
     #[arg(long, global = true, env = "SH0_DATA", hide_env_values = true, value_name = "DIR")]
@@ -19,7 +20,6 @@ pub(crate) struct Options {
     pub(crate) json: bool,
 }
 
-/// Where the platform is.
 #[derive(Debug)]
 pub(crate) struct Place {
     /// The folder of data of this machine's platform.

@@ -20,7 +20,6 @@ pub(crate) fn open(voice: Voice, app: &Value) -> Result<()> {
     Ok(())
 }
 
-/// What to remove.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Uninstall {
     /// Remove all apps, volumes and data too
@@ -36,7 +35,7 @@ pub(crate) async fn uninstall(voice: Voice, place: &Place, uninstall: Uninstall)
     let data = place.data.display();
     let running = place.here()?.running().await?;
     // Never a folder that is not ours.
-    if running.is_none() && !place.data.join("lock").is_file() {
+    if running.is_none() && !place.data.join("sh0.db").is_file() {
         voice.say(format!("nothing is installed in {data}"));
         return Ok(0);
     }
@@ -49,8 +48,8 @@ pub(crate) async fn uninstall(voice: Voice, place: &Place, uninstall: Uninstall)
         run::ask("This is done at once.", "uninstall")?;
     }
     match (uninstall.purge, running) {
-        (true, Some(running)) => daemon::purge(&running, &place.data).await?,
-        (true, None) => daemon::purge(&host::quiet(&place.data, true).await?, &place.data).await?,
+        (true, Some(running)) => daemon::purge(running, &place.data).await?,
+        (true, None) => daemon::purge(host::quiet(&place.data, true).await?, &place.data).await?,
         (false, _) => drop(host::down(voice, place).await?),
     }
     voice.say(format!("What is left: the program {}", std::env::current_exe()?.display()));

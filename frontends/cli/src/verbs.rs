@@ -12,6 +12,8 @@ pub(crate) struct Verb {
     pub(crate) op: &'static OpDef,
     /// How its output looks: `table` and its columns, or one of the words that `run` knows.
     pub(crate) show: &'static str,
+    /// What it does, where the operation's own words would not do.
+    pub(crate) about: &'static str,
     /// A field that is typed without its name, though it may be left out or is an app.
     pub(crate) place: &'static str,
     /// Whether it changes parts of the app's settings.
@@ -28,6 +30,7 @@ pub(crate) static VERBS: LazyLock<Vec<Verb>> = LazyLock::new(|| {
         // The first operation's name, at its column, splits what is typed from how it looks.
         let (typed, rest) = line.split_at(24);
         let (op, show) = rest.split_once(' ').unwrap_or((rest, "done"));
+        let (show, about) = show.split_once(" # ").unwrap_or((show, ""));
         let (typed, Some(op), show) = (typed.trim(), find(op), show.trim()) else { continue };
         if let (Some(flag), Some(verb)) = (typed.strip_prefix("--"), verbs.last_mut()) {
             verb.instead = Some((flag, op, show));
@@ -36,7 +39,7 @@ pub(crate) static VERBS: LazyLock<Vec<Verb>> = LazyLock::new(|| {
         let words = typed.trim_end_matches([' ', '*', '?']).split(" [").next().unwrap_or(typed);
         let place = typed.split_once('[').map_or("", |(_, place)| place.trim_end_matches(']'));
         let (edits, patient) = (typed.ends_with('*'), typed.ends_with('?'));
-        verbs.push(Verb { words, op, show, place, edits, patient, instead: None });
+        verbs.push(Verb { words, op, show, about, place, edits, patient, instead: None });
     }
     verbs
 });

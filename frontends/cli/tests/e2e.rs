@@ -411,8 +411,11 @@ fn uninstall_keeps_the_data_unless_told() {
     assert_eq!(machine.fails("uninstall").0, 3);
     machine.ok("uninstall --yes");
     assert!(machine.data().join("sh0.db").exists());
+    let foreign = machine.data().join("letter.txt");
+    fs::write(&foreign, "mine").unwrap();
     machine.ok("uninstall --purge --yes");
-    assert!(!machine.data().exists());
+    let left: Vec<_> = fs::read_dir(machine.data()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [foreign], "only what is ours");
     machine.ok("uninstall --yes");
 }
 
