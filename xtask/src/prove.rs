@@ -47,6 +47,25 @@ const ROWS: &[Row] = &[
                 labelled is orphaned.",
         program: Program::Bench,
     },
+    Row {
+        name: "reconcile",
+        claim: "`docker rm -f` of an instance, kill of a shim, kill of the edge, restart of dockerd, start of dockerd, \
+                shims and server in all 6 orders: apps serve again without a human; what sh0 did not label is untouched.",
+        program: Program::Bench,
+    },
+    Row {
+        name: "speed",
+        claim: "The time of a deploy over bare calls of the engine and over bare processes in the same run (at most 60 ms \
+                on Docker), route swap, reads with 1,000 apps, start to ready (at most 100 ms), memory with 50 running \
+                apps and their logs followed (at most 60 MB) and of an idle server (at most 20 MB), size.",
+        program: Program::Bench,
+    },
+    Row {
+        name: "apps",
+        claim: "At least 30 apps that are not ours, from their git trees, answer with their own text; at least 12 of them \
+                on both runtimes.",
+        program: Program::Bench,
+    },
 ];
 
 impl Row {
