@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use sh0::model::{App, DeploymentId, EventKind, InstanceState, RuntimeKind, Timestamp};
+use futures_util::StreamExt;
+use sh0::model::{App, Deployment, DeploymentId, EventKind, InstanceState, RuntimeKind, Step, Timestamp};
 
 use super::progress;
 use crate::Outcome;
@@ -76,9 +77,18 @@ pub async fn run(programs: &Programs, runtime: RuntimeKind, kills: usize, seed: 
 
     for kill in 0..kills {
         let tree = trees.make_with(&format!("kill-{kill}"), STARTS)?;
-        let moment = whole.mul_f64(random.share() * 1.05);
+        let began = Instant::now();
         let deployment = platform.begin(&app, &tree).await?;
-        tokio::time::sleep(moment).await;
+        // Every other one at any time of the deployment; the others soon after the beginning of any step, so that short
+        // steps are hit too.
+        if kill % 2 == 0 {
+            tokio::time::sleep(whole.mul_f64(random.share() * 1.05)).await;
+        } else {
+            let step = STEPS[(random.share() * STEPS.len() as f64) as usize % STEPS.len()];
+            until_step(&platform, &deployment, step).await?;
+            tokio::time::sleep(SOON.mul_f64(random.share())).await;
+        }
+        let moment = began.elapsed();
         let killed_at = Timestamp::now();
         platform.kill()?;
         let before = load.answered();
@@ -110,6 +120,30 @@ pub async fn run(programs: &Programs, runtime: RuntimeKind, kills: usize, seed: 
         run.problems.push(format!("{} requests failed, the first with: {fault}", faults.len()));
     }
     Ok(run)
+}
+
+/// What is hit on purpose.
+const STEPS: [Step; 9] = [
+    Step::Fetch,
+    Step::Build,
+    Step::Release,
+    Step::Create,
+    Step::Start,
+    Step::Health,
+    Step::Switch,
+    Step::Drain,
+    Step::Retire,
+];
+const SOON: Duration = Duration::from_millis(30);
+
+async fn until_step(platform: &Platform, deployment: &Deployment, wanted: Step) -> Outcome {
+    let mut events = platform.api().follow(deployment).await?;
+    while let Some(event) = events.next().await {
+        if matches!(event?.what, EventKind::StepStarted { step } if step >= wanted) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// So that the health step is one of those that are hit.
@@ -196,7 +230,8 @@ pub async fn prove(kills: usize, seed: u64, runtimes: &[RuntimeKind]) -> Outcome
         report.problems(runtime.as_str(), run.problems);
     }
     report.say(
-        "After each kill: the app answers while the server is dead; after the start every deployment ends, exactly one \
+        "Every other kill comes at any time of the deployment, the others within 30 ms of the beginning of a random step. \
+         After each kill: the app answers while the server is dead; after the start every deployment ends, exactly one \
          instance runs and serves and belongs to the live deployment, no other shim or labelled container is on the \
          machine, no checkout is left. Clients without retries go on through all of it, and not one request may fail.",
     );
