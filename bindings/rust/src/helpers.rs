@@ -1,15 +1,22 @@
 //! What callers want in one step, though it takes more than one operation.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sh0_core::model::{App, AppRef, AppSettings, Deployment, Page, ProjectRef};
 use sh0_core::ops::OpDef;
 use sh0_core::ops::apps::{CreateApp, DeleteApp, GetApp, ListApps};
 use sh0_core::ops::deployments::CreateDeployment;
 use sh0_core::ops::fields::{has, merge};
+use sh0_core::ops::platform::GetStatus;
 use sh0_core::ops::projects::ListProjects;
 use sh0_core::{Code, Error, Result};
 
 use crate::Sh0;
+
+/// Apps that are not gone after so many looks stay.
+const LOOKS: u32 = 3000;
+const BETWEEN: Duration = Duration::from_millis(100);
 
 impl Sh0 {
     /// The app, if there is one.
@@ -74,22 +81,30 @@ impl Sh0 {
         serde_json::from_value(settings).map_err(wrong)
     }
 
-    /// Destroys every app of every project with all its data; answers how many there were.
-    pub async fn destroy_everything(&self) -> Result<usize> {
-        let mut destroyed = 0;
+    /// Destroys every app of every project with all its data, and waits until nothing of them is left; answers how many
+    /// there were.
+    pub async fn destroy_everything(&self) -> Result<u64> {
+        let there = self.call(GetStatus::default()).await?.apps;
         for project in self.call(ListProjects::default()).await?.items {
-            loop {
-                let list = ListApps { project: ProjectRef::Id(project.id), cursor: None, limit: None };
-                let apps = self.call(list).await?.items;
+            let list = || ListApps { project: ProjectRef::Id(project.id), cursor: None, limit: None };
+            let mut apps = self.call(list()).await?.items;
+            while let Some(app) = apps.pop() {
+                self.call(DeleteApp { app: app.id.into(), keep_volumes: false }).await?;
                 if apps.is_empty() {
-                    break;
-                }
-                for app in apps {
-                    self.call(DeleteApp { app: app.id.into(), keep_volumes: false }).await?;
-                    destroyed += 1;
+                    apps = self.call(list()).await?.items;
                 }
             }
         }
-        Ok(destroyed)
+        // An app leaves the lists at once, and the count when its last part is gone.
+        for _ in 0..LOOKS {
+            if self.call(GetStatus::default()).await?.apps == 0 {
+                return Ok(there);
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
+        Err(Error::new(
+            Code::Timeout,
+            "some apps are still being destroyed; see the platform's log for what is in the way",
+        ))
     }
 }

@@ -95,7 +95,7 @@ pub struct Status {
     pub started_at: Timestamp,
     /// Its folder of data.
     pub data: String,
-    /// How many apps it has.
+    /// How many apps it has, with those that are being destroyed.
     pub apps: u64,
     /// Deployments that wait or run.
     pub deployments: u64,
