@@ -30,7 +30,7 @@ pub(crate) fn demo(repo: &Repo, _: &[String]) -> Outcome {
 }
 
 pub(crate) fn first_run(repo: &Repo, _: &[String]) -> Outcome {
-    let cold = !repo.target().join("release").exists();
+    let build = Build::here(repo);
     let home = repo.fresh("first-run")?;
     println!("| what | found |\n| --- | --- |");
 
@@ -40,7 +40,7 @@ pub(crate) fn first_run(repo: &Repo, _: &[String]) -> Outcome {
     words.extend(no_docker.iter().map(|word| (*word).to_owned()));
     let mut up = Foreground::start(newcomer(&mut cargo(repo), &home).args(&words))?;
     let (urls, took) = up.urls()?;
-    println!("| `cargo {}`: build ({}), deploy | {:.1} s |", words.join(" "), temperature(cold), took.as_secs_f64());
+    println!("| `cargo {}`: build ({}), deploy | {:.1} s |", words.join(" "), build.words(), took.as_secs_f64());
     for url in &urls {
         expect(url, GREETING)?;
         println!("| `curl {url}` | {GREETING} |");
@@ -48,7 +48,7 @@ pub(crate) fn first_run(repo: &Repo, _: &[String]) -> Outcome {
     up.interrupt()?;
     println!("| Ctrl-C | ends |");
     let mut late = Vec::new();
-    if cold {
+    if build == Build::Cold {
         late.extend(longer("the cold start", took, COLD_BUILD));
     }
 
@@ -71,8 +71,36 @@ fn longer(what: &str, took: Duration, limit: Duration) -> Option<String> {
     (took > limit).then(|| format!("{what} took {took:.1} s, more than {limit:.0} s"))
 }
 
-fn temperature(cold: bool) -> &'static str {
-    if cold { "cold" } else { "warm, not counted" }
+/// What the time of a build says.
+#[derive(PartialEq)]
+enum Build {
+    /// Everything was built, and nobody else worked: the time is judged.
+    Cold,
+    /// Everything was built while the machine had other work.
+    ColdAndBusy,
+    /// Much was built before.
+    Warm,
+}
+
+impl Build {
+    fn here(repo: &Repo) -> Build {
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load: f64 = load.split(' ').next().and_then(|minute| minute.parse().ok()).unwrap_or_default();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match repo.target().join("release").exists() {
+            true => Build::Warm,
+            false if load > cores as f64 => Build::ColdAndBusy,
+            false => Build::Cold,
+        }
+    }
+
+    fn words(&self) -> &'static str {
+        match self {
+            Build::Cold => "cold",
+            Build::ColdAndBusy => "cold, but beside other work: not judged",
+            Build::Warm => "warm: not judged",
+        }
+    }
 }
 
 /// The README's own words, without `cargo`: it cannot promise what is not run here.
