@@ -81,6 +81,7 @@ impl Engine {
             if row.value.app.runtime.is_some_and(|kind| silent.contains(&kind)) {
                 continue;
             }
+            self.collect_all(&row.value, &seen);
             if row.value.deleting.is_some() || self.differs(&row.value, self.live_release(row).await?.as_ref(), &seen) {
                 self.wake(row.value.app.id);
             }
@@ -88,6 +89,14 @@ impl Engine {
         // Instances of apps that are gone: their executors find no record and remove them.
         observed.into_keys().for_each(|app| self.wake(app));
         Ok(())
+    }
+
+    /// Follows the output of whatever runs: after a start of the platform, and where following broke off.
+    fn collect_all(&self, row: &AppRow, seen: &[Observed]) {
+        let Some(kind) = row.app.runtime.filter(|_| row.deleting.is_none()) else { return };
+        for instance in seen.iter().filter(|o| o.state.is_running() && !o.labels.one_off) {
+            self.collect(kind, &instance.name, &instance.labels.process, row.app.id, instance.labels.release);
+        }
     }
 
     /// A proxy that was started anew may have an old table, or none.
