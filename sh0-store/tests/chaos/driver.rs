@@ -23,7 +23,7 @@ const MOST_CALLS: u64 = 5_000;
 
 /// Runs the scenario with the first call going wrong, then the second, and so on until nothing is hit any more; in every
 /// mode. Panics with all cases that ended badly.
-pub fn every_call(scenario: Scenario) {
+pub(crate) fn every_call(scenario: Scenario) {
     let mut bad = Vec::new();
     for mode in Mode::ALL {
         for k in 1.. {

@@ -9,11 +9,11 @@ use sh0_core::testkit::fakes::{Behaviour, FakePlanner, World, app, call, from};
 use sh0_core::{Code, Result};
 
 /// The app of every scenario.
-pub const APP: &str = "shop";
+pub(crate) const APP: &str = "shop";
 
 /// What is asked for while things go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scenario {
+pub(crate) enum Scenario {
     FirstDeploy,
     SecondDeploy,
     FailingDeploy,
@@ -27,7 +27,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// Brings the platform to where the scenario begins.
-    pub async fn prepare(self, world: &World, engine: &Engine) -> Result<()> {
+    pub(crate) async fn prepare(self, world: &World, engine: &Engine) -> Result<()> {
         for tree in ["one", "two", "bad"] {
             let mut plan = FakePlanner::plain(tree);
             plan.processes.insert("worker".parse()?, format!("work-{tree}"));
@@ -69,7 +69,7 @@ impl Scenario {
     }
 
     /// Asks once. What is there already because an earlier answer was lost is fine.
-    pub async fn act(self, engine: &Engine) -> Result<()> {
+    pub(crate) async fn act(self, engine: &Engine) -> Result<()> {
         let reference = APP.parse()?;
         match self {
             Scenario::FirstDeploy => call(engine, from(APP, "one")).await.map(drop),

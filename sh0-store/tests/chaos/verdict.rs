@@ -12,7 +12,7 @@ use sh0_core::testkit::fakes::{Deed, World, call};
 use crate::scenario::{APP, Scenario};
 
 /// What can be seen of the app at one moment.
-pub struct Before {
+pub(crate) struct Before {
     id: AppId,
     seen: Option<Seen>,
     deployments: usize,
@@ -26,7 +26,7 @@ struct Seen {
 }
 
 impl Before {
-    pub async fn of(world: &World, engine: &Engine) -> Before {
+    pub(crate) async fn of(world: &World, engine: &Engine) -> Before {
         let seen = Seen::of(world, engine).await.expect("every scenario begins with the app");
         let deployments = world.deployments(engine, &APP.parse().unwrap()).await.unwrap().len();
         Before { id: seen.app.id, seen: Some(seen), deployments }
@@ -45,7 +45,7 @@ impl Seen {
 }
 
 /// What did not end as it should, beside what the invariants say.
-pub async fn verdict(
+pub(crate) async fn verdict(
     scenario: Scenario,
     mode: Mode,
     accepted: bool,

@@ -1,0 +1,154 @@
+//! Stop, start, restart, scale, rename, destroy.
+
+use std::collections::BTreeMap;
+
+use super::{deployed, open_shop, reason, seen, shop};
+use crate::Code;
+use crate::model::{DeploymentState, Desired, InstanceName};
+use crate::ops::apps::{DeleteApp, RestartApp, ScaleApp, StartApp, StopApp, UpdateApp};
+use crate::ops::domains::AddDomain;
+use crate::testkit::fakes::{Behaviour, app, call, from};
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_app_runs_again_when_it_is_started() {
+    let (world, engine) = open_shop().await;
+    let id = seen(&world, &engine).await.id;
+    call(&engine, StopApp { app: id.into() }).await.unwrap();
+    world.settle(&engine).await;
+    assert!(world.runtime.instances().is_empty());
+    assert_eq!(world.proxy.target(id).unwrap().notice.as_deref(), Some("it was stopped by its owner"));
+    let error = call(&engine, RestartApp { app: id.into() }).await.unwrap_err();
+    assert!(error.detail().contains("is stopped"), "{error:?}");
+
+    drop(engine);
+    let engine = world.open().await.unwrap();
+    world.settle(&engine).await;
+    assert!(world.runtime.instances().is_empty(), "a restart of the platform starts nobody who was stopped");
+
+    call(&engine, StartApp { app: id.into() }).await.unwrap();
+    world.settle(&engine).await;
+    assert_eq!(world.proxy.target(id).unwrap().upstreams.len(), 1);
+    assert_eq!(world.stage.violations(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_starts_a_stopped_app_unless_it_fails() {
+    let (world, engine) = open_shop().await;
+    let stop = || StopApp { app: "shop".parse().unwrap() };
+    call(&engine, stop()).await.unwrap();
+    world.settle(&engine).await;
+    world.runtime.script("bad", Behaviour::Silent);
+    reason(&deployed(&world, &engine, from("shop", "bad")).await);
+    assert_eq!(seen(&world, &engine).await.desired, Desired::Stopped);
+    assert!(world.runtime.instances().is_empty());
+    deployed(&world, &engine, from("shop", "two")).await;
+    assert_eq!(seen(&world, &engine).await.desired, Desired::Running);
+    assert_eq!(world.runtime.instances().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_replaces_the_instances() {
+    let (world, engine) = open_shop().await;
+    let before = seen(&world, &engine).await.live.unwrap();
+    call(&engine, RestartApp { app: "shop".parse().unwrap() }).await.unwrap();
+    world.settle(&engine).await;
+    let after = seen(&world, &engine).await.live.unwrap();
+    assert_eq!(after.release, before.release);
+    assert_ne!(after.upstreams, before.upstreams);
+    assert_eq!(world.stage.violations(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn scale_up_and_down() {
+    let (world, engine) = open_shop().await;
+    let scale =
+        |count| ScaleApp { app: "shop".parse().unwrap(), scale: BTreeMap::from([("web".parse().unwrap(), count)]) };
+    for count in [3, 1, 0, 2] {
+        call(&engine, scale(count)).await.unwrap();
+        world.settle(&engine).await;
+        let id = seen(&world, &engine).await.id;
+        assert_eq!(world.proxy.target(id).unwrap().upstreams.len(), count as usize);
+    }
+    assert_eq!(world.stage.violations(), [""; 0]);
+    deployed(&world, &engine, from("shop", "two")).await;
+    assert_eq!(world.runtime.instances().len(), 2, "the next release has as many");
+    assert_eq!(call(&engine, scale(101)).await.unwrap_err().code(), Code::Invalid);
+    let unknown = ScaleApp { app: "shop".parse().unwrap(), scale: BTreeMap::from([("wep".parse().unwrap(), 1)]) };
+    let error = call(&engine, unknown).await.unwrap_err();
+    assert_eq!((error.code(), error.fields()[0].field.as_str()), (Code::Invalid, "scale.wep"));
+}
+
+/// What was scaled while a deployment ran holds for the new release too.
+#[tokio::test(start_paused = true)]
+async fn scale_during_a_deployment() {
+    let (world, engine) = open_shop().await;
+    world.runtime.script("slow", Behaviour::HealthyAfter(30));
+    let deployment = call(&engine, from("shop", "slow")).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let scale = ScaleApp { app: "shop".parse().unwrap(), scale: BTreeMap::from([("web".parse().unwrap(), 3)]) };
+    call(&engine, scale).await.unwrap();
+    world.settle(&engine).await;
+    assert_eq!(super::now(&engine, &deployment).await.state, DeploymentState::Live);
+    let names: Vec<_> = world.runtime.instances().into_iter().map(|instance| instance.spec.name).collect();
+    let web = "web".parse().unwrap();
+    assert_eq!(names, [0, 1, 2].map(|index| InstanceName::of(deployment.id, &web, index)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rename_moves_the_host_name() {
+    let (world, engine) = open_shop().await;
+    let update =
+        UpdateApp { app: "shop".parse().unwrap(), name: Some("store".parse().unwrap()), source: None, settings: None };
+    call(&engine, update).await.unwrap();
+    world.settle(&engine).await;
+    let hosts: Vec<_> = world.proxy.table().routes.into_iter().map(|route| route.host.to_string()).collect();
+    assert_eq!(hosts, ["store.localhost"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destroy_leaves_nothing_but_volumes_that_are_kept() {
+    for keep_volumes in [false, true] {
+        let (world, engine) = shop().await;
+        let mut wish = app("blog");
+        wish.settings.volumes = serde_json::from_str(r#"[{"name": "data", "path": "/data"}]"#).unwrap();
+        let blog = call(&engine, wish).await.unwrap().id;
+        deployed(&world, &engine, from("blog", "one")).await;
+        world.runtime.write_volume(blog, &"data".parse().unwrap(), "precious").unwrap();
+        let domain = AddDomain { app: blog.into(), host: "blog.example.com".parse().unwrap(), path: None };
+        call(&engine, domain).await.unwrap();
+        deployed(&world, &engine, from("shop", "one")).await;
+        let shop = world.proxy.target(seen(&world, &engine).await.id);
+
+        call(&engine, DeleteApp { app: blog.into(), keep_volumes }).await.unwrap();
+        world.settle(&engine).await;
+        assert_eq!(world.runtime.volume(blog, &"data".parse().unwrap()).is_some(), keep_volumes);
+        assert_eq!(world.proxy.target(seen(&world, &engine).await.id), shop, "others do not notice");
+        assert!(call(&engine, app("blog")).await.is_ok(), "its name is free again");
+    }
+}
+
+/// A destroy does not wait for the deployment that runs.
+#[tokio::test(start_paused = true)]
+async fn a_destroy_interrupts_a_deployment() {
+    let (world, engine) = open_shop().await;
+    world.runtime.script("slow", Behaviour::BuildHangs);
+    call(&engine, from("shop", "slow")).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    call(&engine, DeleteApp { app: "shop".parse().unwrap(), keep_volumes: false }).await.unwrap();
+    world.settle(&engine).await;
+    assert!(world.app(&engine, "shop").await.is_err());
+    assert!(world.runtime.instances().is_empty() && world.runtime.artifacts().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_stops_apps_only_when_asked() {
+    let (world, engine) = open_shop().await;
+    engine.shutdown(false).await.unwrap();
+    assert!(world.runtime.instances()[0].state.is_running());
+    let engine = world.open().await.unwrap();
+    engine.shutdown(true).await.unwrap();
+    assert!(!world.runtime.instances()[0].state.is_running());
+    let engine = world.open().await.unwrap();
+    world.settle(&engine).await;
+    assert!(world.runtime.instances()[0].state.is_running(), "they start again with the platform");
+}

@@ -1,0 +1,126 @@
+//! How a new release takes the place of the old one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{deployed, now, open_shop, reason, seen, shop};
+use crate::model::{AppSettings, DeploymentState, Exit, InstanceName, Step, Strategy};
+use crate::ops::apps::UpdateApp;
+use crate::testkit::fakes::{Behaviour, Deed, FakePlanner, World, call, from};
+
+async fn update(engine: &crate::engine::Engine, world: &World, edit: impl FnOnce(&mut AppSettings)) {
+    let mut settings = seen(world, engine).await.settings;
+    edit(&mut settings);
+    let update = UpdateApp { app: "shop".parse().unwrap(), name: None, source: None, settings: Some(settings) };
+    call(engine, update).await.unwrap();
+}
+
+/// Where in the world's history something was done.
+fn position(world: &World, fits: impl Fn(&Deed) -> bool) -> usize {
+    world.stage.deeds().iter().position(fits).expect("it was done")
+}
+
+#[tokio::test(start_paused = true)]
+async fn rolling_never_leaves_a_moment_without_service() {
+    let (world, engine) = open_shop().await;
+    let old = seen(&world, &engine).await.live.unwrap();
+    let new = deployed(&world, &engine, from("shop", "two")).await;
+    let (old, new_name) = (&old.upstreams[0].instance, InstanceName::of(new.id, &"web".parse().unwrap(), 0));
+    let routed = position(&world, |deed| matches!(deed, Deed::Routed(to) if to.contains(&new_name)));
+    let stopped = position(&world, |deed| *deed == Deed::Stopped(old.clone()));
+    assert!(routed < stopped);
+    assert!(!world.proxy.served(new.app).iter().skip(1).any(Option::is_none));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_go_on_are_waited_for() {
+    let (world, engine) = open_shop().await;
+    let old = seen(&world, &engine).await.live.unwrap().upstreams[0].instance.clone();
+    let request = world.proxy.begin(&old);
+    let deployment = call(&engine, from("shop", "two")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(now(&engine, &deployment).await.step, Some(Step::Drain));
+    assert!(world.runtime.instance(&old).unwrap().state.is_running());
+    drop(request);
+    world.settle(&engine).await;
+    assert!(world.runtime.instance(&old).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_not_waited_for_longer_than_the_drain_timeout() {
+    let (world, engine) = open_shop().await;
+    let old = seen(&world, &engine).await.live.unwrap().upstreams[0].instance.clone();
+    let _request = world.proxy.begin(&old);
+    let deployment = call(&engine, from("shop", "two")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(now(&engine, &deployment).await.state, DeploymentState::Live);
+}
+
+#[tokio::test(start_paused = true)]
+async fn recreate_stops_the_old_first() {
+    let (world, engine) = open_shop().await;
+    update(&engine, &world, |settings| settings.strategy = Strategy::Recreate).await;
+    let old = seen(&world, &engine).await.live.unwrap().upstreams[0].instance.clone();
+    let deployment = call(&engine, from("shop", "two")).await.unwrap();
+    world.settle(&engine).await;
+    let new = InstanceName::of(deployment.id, &"web".parse().unwrap(), 0);
+    let stopped = position(&world, |deed| *deed == Deed::Stopped(old.clone()));
+    let started = position(&world, |deed| *deed == Deed::Started(new.clone()));
+    assert!(stopped < started, "two of them never run at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn recreate_brings_the_old_back_when_the_new_fails() {
+    let (world, engine) = open_shop().await;
+    update(&engine, &world, |settings| settings.strategy = Strategy::Recreate).await;
+    world.runtime.script("bad", Behaviour::Exits(Exit { code: 1, oom: false }));
+    let before = seen(&world, &engine).await.live.unwrap();
+    let deployment = call(&engine, from("shop", "bad")).await.unwrap();
+    world.settle(&engine).await;
+    reason(&now(&engine, &deployment).await);
+    let after = seen(&world, &engine).await.live.unwrap();
+    assert_eq!((after.release, after.deployment), (before.release, before.deployment));
+    assert_eq!(after.upstreams.len(), 1, "it serves again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_release_command_runs_once_before_the_switch() {
+    let (world, engine) = open_shop().await;
+    update(&engine, &world, |settings| settings.release_command = Some("migrate".to_owned())).await;
+    let deployment = deployed(&world, &engine, from("shop", "two")).await;
+    let command = InstanceName::release_command(deployment.id);
+    assert_eq!(world.stage.count(|deed| *deed == Deed::Started(command.clone())), 1);
+    let web = InstanceName::of(deployment.id, &"web".parse().unwrap(), 0);
+    let ran = position(&world, |deed| *deed == Deed::Started(command.clone()));
+    assert!(ran < position(&world, |deed| *deed == Deed::Created(web.clone())));
+    assert!(deployment.made.release_command);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_release_command_ends_the_deployment() {
+    let (world, engine) = open_shop().await;
+    update(&engine, &world, |settings| settings.release_command = Some("migrate".to_owned())).await;
+    world.runtime.script("migrate", Behaviour::Exits(Exit { code: 3, oom: false }));
+    let reason = reason(&deployed(&world, &engine, from("shop", "two")).await);
+    assert!(reason.contains("(the release command) exited with code 3") && reason.contains("boom"), "{reason}");
+    world.runtime.script("migrate", Behaviour::Healthy);
+    let deployment = call(&engine, from("shop", "two")).await.unwrap();
+    tokio::time::sleep(world.config.release_command_timeout).await;
+    world.settle(&engine).await;
+    let endless = super::reason(&now(&engine, &deployment).await);
+    assert!(endless.contains("took longer than 600 s"), "{endless}");
+    assert_eq!(seen(&world, &engine).await.live.unwrap().number, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_come_and_go_with_web() {
+    let (world, engine) = shop().await;
+    let mut plan = FakePlanner::plain("serve");
+    plan.processes = BTreeMap::from([("worker".parse().unwrap(), "work".to_owned())]);
+    world.planner.script("/src/both", plan);
+    assert_eq!(deployed(&world, &engine, from("shop", "both")).await.state, DeploymentState::Live);
+    assert_eq!(world.runtime.instances().len(), 2);
+    world.runtime.script("work", Behaviour::CrashLoops);
+    let reason = reason(&deployed(&world, &engine, from("shop", "both")).await);
+    assert!(reason.contains("worker-0 ended and was started again"), "{reason}");
+}
