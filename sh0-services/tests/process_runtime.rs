@@ -219,7 +219,7 @@ async fn a_killed_shim_takes_its_app_with_it_and_start_revives_it() {
     let name = &spec.name;
     up(&runtime, &spec).await;
     printed(&runtime, name, "second").await;
-    eventually("the hidden child runs", || processes_with("sleep\0777001").len() == 1).await;
+    eventually("the hidden child runs", || processes_with("sleep\x00777001").len() == 1).await;
     let app: i32 = printed(&runtime, name, "pid ").await[4..].parse().unwrap();
     let mut events = runtime.events().await.unwrap();
     signal(shim_of(name), Signal::KILL);
@@ -234,11 +234,11 @@ async fn a_killed_shim_takes_its_app_with_it_and_start_revives_it() {
     assert_eq!(soon(events.next()).await.unwrap().unwrap(), RuntimeEvent::Started(name.clone(), place.app));
     assert_eq!(runtime.inspect(name).await.unwrap().unwrap().state, InstanceState::Running);
     if has(&runtime, "memory limit").await {
-        eventually("what the dead shim left was ended", || processes_with("sleep\0777001").len() <= 1).await;
+        eventually("what the dead shim left was ended", || processes_with("sleep\x00777001").len() <= 1).await;
     }
     runtime.remove(name).await.unwrap();
     eventually("nothing is left", || {
-        processes_with(name.as_str()).is_empty() && (!is_root() || processes_with("sleep\0777001").is_empty())
+        processes_with(name.as_str()).is_empty() && (!is_root() || processes_with("sleep\x00777001").is_empty())
     })
     .await;
 }
@@ -346,9 +346,9 @@ async fn what_a_stopped_app_left_behind_ends_too() {
     let spec = place.spec(&artifact, "(setsid sleep 777002 &); (trap '' TERM; sleep 777002) & echo up; wait");
     up(&runtime, &spec).await;
     printed(&runtime, &spec.name, "up").await;
-    eventually("they run", || processes_with("sleep\0777002").len() == 2).await;
+    eventually("they run", || processes_with("sleep\x00777002").len() == 2).await;
     soon(runtime.stop(&spec.name, Millis(200))).await.unwrap();
-    assert_eq!(processes_with("sleep\0777002"), [0; 0], "daemons and stubborn children are ended");
+    assert_eq!(processes_with("sleep\x00777002"), [0; 0], "daemons and stubborn children are ended");
     runtime.remove(&spec.name).await.unwrap();
 }
 

@@ -3,34 +3,29 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{PidfdFlags, Signal};
-use sh0_core::model::{AppId, Exit, InstanceName, InstanceState, Millis, Secret, Timestamp, Usage};
-use sh0_core::traits::{ExecSpec, InstanceSpec, Observed, Session};
+use sh0_core::model::{AppId, Exit, InstanceName, InstanceState, Millis, Secret, Timestamp};
+use sh0_core::traits::Observed;
 use sh0_core::{Code, Error, Result};
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::config::ProcessConfig;
+use super::create::is_free;
 use super::host::Host;
 use super::hub::Hub;
-use super::launch::{Ask, Key, Launch, Program, State, Status, Supervise, Want, read_json, shell, write_json};
-use super::layout::{Layout, make, remove_tree};
+use super::launch::{Ask, Launch, Program, State, Status, Supervise, Want, read_json, shell, write_json};
+use super::layout::{Layout, remove_tree};
 use super::procfs::{self, Proc, Stat};
 use super::record::{Command, Meta, Record};
 use super::shim::{LAUNCH_FILE, SOCKET_FILE, kill_groups};
-use super::{session, uids};
 
-/// Ports of instances: below those that the kernel gives to outgoing connections (32768 on, ip(7)), so that nobody
-/// takes a port while its instance is down.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How long a shim may take to start an app's first process.
 const START: Duration = Duration::from_secs(30);
 /// How long a shim may take after the grace is over.
@@ -45,7 +40,8 @@ pub(crate) struct Instances {
     pub host: Host,
     pub hub: Hub,
     locks: Mutex<HashMap<InstanceName, Arc<tokio::sync::Mutex<()>>>>,
-    ports: Mutex<()>,
+    /// Held while a port is chosen and written down.
+    pub ports: Mutex<()>,
 }
 
 impl Instances {
@@ -54,7 +50,7 @@ impl Instances {
     }
 
     /// One change of an instance at a time.
-    fn lock(&self, name: &InstanceName) -> Arc<tokio::sync::Mutex<()>> {
+    pub(crate) fn lock(&self, name: &InstanceName) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         locks.entry(name.clone()).or_default().clone()
@@ -68,7 +64,7 @@ impl Instances {
         Ok(record.filter(|record| record.platform == self.config.platform))
     }
 
-    fn known(&self, name: &InstanceName) -> Result<Record> {
+    pub(crate) fn known(&self, name: &InstanceName) -> Result<Record> {
         self.record(name)?.ok_or_else(|| Error::not_found("instance", name))
     }
 
@@ -123,114 +119,6 @@ impl Instances {
             list.extend(self.inspect(&name)?.filter(|one| app.is_none_or(|app| one.labels.app == app)));
         }
         Ok(list)
-    }
-
-    // ---- create ----
-
-    pub(crate) async fn create(self: &Arc<Self>, spec: &InstanceSpec) -> Result<()> {
-        let lock = self.lock(&spec.name);
-        let _held = lock.lock().await;
-        let (this, spec) = (self.clone(), spec.clone());
-        blocking(move || this.create_files(&spec)).await
-    }
-
-    fn create_files(&self, spec: &InstanceSpec) -> Result<()> {
-        if spec.labels.platform != self.config.platform {
-            return Err(Error::invalid("platform", "is another one", "create instances through their own platform"));
-        }
-        if let Some(record) = read_json::<Record>(&self.layout.spec(&spec.name))? {
-            return match record.platform == spec.labels.platform {
-                true => Ok(()),
-                false => Err(Error::conflict(format!("{} belongs to another platform", spec.name))),
-            };
-        }
-        if let Some((key, _)) = spec.env.iter().find(|(_, value)| value.expose().contains('\0')) {
-            return Err(Error::invalid(format!("env.{key}"), "contains a zero byte", "no process can receive one"));
-        }
-        let meta = self.meta(spec)?;
-        program(&self.layout, spec.command.as_ref().map(Command::from), &meta, &spec.artifact.id, 1)?;
-        let owner = self.owner(spec.labels.app)?;
-        for folder in [self.layout.instance(&spec.name), self.layout.logs(&spec.name)] {
-            make(&folder, 0o700, None)?;
-        }
-        let tmp = self.layout.tmp(&spec.name);
-        for folder in [&tmp, &tmp.join("home"), &tmp.join("tmp")] {
-            make(folder, 0o700, owner)?;
-        }
-        for mount in &spec.volumes {
-            self.show_volume(spec, mount, owner)?;
-        }
-        // Chosen and written under one lock: no two instances of this runtime get the same.
-        let _ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let port = spec.port.map(|_| self.free_port(&spec.name)).transpose()?;
-        write_json(&self.layout.spec(&spec.name), &Record::new(spec, port, new_key()?))?;
-        Ok(State::created().write(&self.layout.state(&spec.name))?)
-    }
-
-    fn meta(&self, spec: &InstanceSpec) -> Result<Meta> {
-        if !is_release_id(&spec.artifact.id) {
-            return Err(Error::not_found("release folder", &spec.artifact.id));
-        }
-        read_json(&self.layout.meta(spec.labels.app, &spec.artifact.id))?
-            .ok_or_else(|| Error::not_found("release folder", &spec.artifact.id))
-    }
-
-    /// The user that runs this app; `None` is the user that runs sh0.
-    pub(crate) fn owner(&self, app: AppId) -> Result<Option<u32>> {
-        match self.host.own_users {
-            true => Ok(Some(uids::of(&self.layout, app)?)),
-            false => Ok(None),
-        }
-    }
-
-    /// `data/<name>` in the app's folder leads to the volume. What the release brought there is the first content of an
-    /// empty volume, as with containers.
-    fn show_volume(&self, spec: &InstanceSpec, mount: &sh0_core::model::VolumeMount, owner: Option<u32>) -> Result<()> {
-        let volume = self.ensure_volume(spec.labels.app, &mount.name, owner)?;
-        let data = self.layout.tree(spec.labels.app, &spec.artifact.id).join("data");
-        if fs::symlink_metadata(&data).is_err() {
-            make(&data, 0o755, owner)?;
-        }
-        let link = data.join(mount.name.as_str());
-        if fs::read_link(&link).is_ok_and(|target| target == volume) || !data.symlink_metadata()?.is_dir() {
-            return Ok(());
-        }
-        if link.symlink_metadata().is_ok() {
-            if link.is_dir() && fs::read_dir(&volume)?.next().is_none() {
-                super::build::copy_tree(&link, &volume, owner)?;
-            }
-            fs::rename(&link, data.join(format!(".{}.of-the-release", mount.name)))?;
-        }
-        std::os::unix::fs::symlink(&volume, &link)?;
-        Ok(())
-    }
-
-    pub(crate) fn ensure_volume(
-        &self,
-        app: AppId,
-        name: &sh0_core::model::VolumeName,
-        owner: Option<u32>,
-    ) -> Result<PathBuf> {
-        make(&self.layout.app_volumes(app), 0o711, None)?;
-        let path = self.layout.volume(app, name);
-        make(&path, 0o700, owner)?;
-        Ok(path)
-    }
-
-    /// A port that nobody uses and no other instance was given. Starts at a place that the name decides, so that
-    /// several platforms on one host rarely look at the same ports.
-    fn free_port(&self, name: &InstanceName) -> Result<u16> {
-        let mut given = Vec::new();
-        for other in self.names()?.iter().filter(|other| *other != name) {
-            given.extend(read_json::<Record>(&self.layout.spec(other))?.and_then(|record| record.port));
-        }
-        let hash = Sha256::digest(name.as_str().as_bytes());
-        let first = u16::from_be_bytes([hash[0], hash[1]]);
-        let count = PORTS.end - PORTS.start;
-        (0..count)
-            .map(|step| PORTS.start + (first % count + step) % count)
-            .find(|port| !given.contains(port) && is_free(*port))
-            .ok_or_else(|| Error::unavailable(format!("every port from {} to {} is taken", PORTS.start, PORTS.end)))
     }
 
     // ---- start ----
@@ -485,115 +373,10 @@ impl Instances {
             }
         }
     }
-
-    // ---- beside it ----
-
-    pub(crate) async fn exec(self: &Arc<Self>, name: &InstanceName, spec: &ExecSpec) -> Result<Session> {
-        let record = self.known(name)?;
-        if self.state(name)?.status != Status::Running {
-            return Err(Error::conflict(format!("{name} does not run: start it, or use a one-off run")));
-        }
-        let (this, spec) = (self.clone(), spec.clone());
-        let launch = blocking(move || {
-            let mut launch = this.launch(&record, Some(Command::from(&spec.command)), &spec.env)?;
-            launch.beside = true;
-            launch.terminal = spec.terminal;
-            if spec.terminal.is_some() {
-                launch.env.entry("TERM".to_owned()).or_insert_with(|| Secret::new("xterm-256color"));
-            }
-            Ok(launch)
-        })
-        .await?;
-        session::open(&self.config.shim, &self.layout.sessions(), &launch, Box::pin(async { Ok(()) }))
-    }
-
-    pub(crate) async fn run(self: &Arc<Self>, spec: &InstanceSpec) -> Result<Session> {
-        if self.record(&spec.name)?.is_some() {
-            return Err(Error::conflict(format!("{} exists already", spec.name)));
-        }
-        self.create(spec).await?;
-        let (this, own) = (self.clone(), spec.clone());
-        let launched = blocking(move || {
-            let record = this.known(&own.name)?;
-            let mut launch = this.launch(&record, record.command.clone(), &BTreeMap::new())?;
-            launch.terminal = own.terminal;
-            if own.terminal.is_some() {
-                launch.env.entry("TERM".to_owned()).or_insert_with(|| Secret::new("xterm-256color"));
-            }
-            launch.state = Some(this.layout.state(&own.name));
-            Ok(launch)
-        })
-        .await;
-        let (this, own) = (self.clone(), spec.name.clone());
-        let after = Box::pin(async move { this.remove(&own).await });
-        let opened =
-            launched.and_then(|launch| session::open(&self.config.shim, &self.layout.sessions(), &launch, after));
-        if opened.is_err() {
-            self.remove(&spec.name).await?;
-        }
-        opened
-    }
-
-    // ---- what it does ----
-
-    /// Its processes, the app's first one first.
-    fn processes(&self, state: &State) -> Vec<i32> {
-        let Some(app) = state.app.filter(Proc::alive) else { return Vec::new() };
-        let mut pids = vec![app.pid];
-        pids.extend(procfs::descendants(app.pid));
-        pids.extend(procfs::of_session(app.pid));
-        pids.dedup();
-        pids
-    }
-
-    pub(crate) fn diagnose(&self, name: &InstanceName) -> Result<Option<String>> {
-        let record = self.known(name)?;
-        let state = self.state(name)?;
-        let (Some(port), Status::Running) = (record.port, state.status) else { return Ok(None) };
-        let found = procfs::listening(&self.processes(&state));
-        let reachable =
-            |addr: &SocketAddr| addr.port() == port && (addr.ip().is_unspecified() || addr.ip() == Ipv4Addr::LOCALHOST);
-        if found.iter().any(reachable) {
-            return Ok(None);
-        }
-        let list: Vec<String> = found.iter().map(ToString::to_string).collect();
-        Ok(Some(match (found.iter().find(|addr| addr.port() == port), list.is_empty()) {
-            (Some(addr), _) => {
-                format!("it listens on {addr} only, which 127.0.0.1 does not reach: listen on 0.0.0.0 or 127.0.0.1")
-            }
-            (None, true) => {
-                format!("it listens on no port: it should listen on the one in the variable PORT, which is {port}")
-            }
-            (None, false) => {
-                format!("it listens on {}, not on the port in the variable PORT, which is {port}", list.join(", "))
-            }
-        }))
-    }
-
-    pub(crate) fn usage(&self, name: &InstanceName) -> Result<Usage> {
-        self.known(name)?;
-        let state = self.state(name)?;
-        if state.status != Status::Running {
-            return Ok(Usage::default());
-        }
-        let mut usage = self.host.cgroups.usage(name.as_str());
-        let mut seen = std::collections::BTreeSet::new();
-        let stats: Vec<Stat> =
-            self.processes(&state).into_iter().filter(|pid| seen.insert(*pid)).filter_map(Stat::of).collect();
-        if stats.is_empty() {
-            return Ok(usage);
-        }
-        let ticks: u64 = stats.iter().map(|stat| stat.user_ticks + stat.system_ticks).sum();
-        let pages: u64 = stats.iter().map(|stat| stat.resident_pages).sum();
-        usage.cpu_micros.get_or_insert(ticks * 1_000_000 / rustix::param::clock_ticks_per_second());
-        usage.memory.get_or_insert(pages * rustix::param::page_size() as u64);
-        usage.pids.get_or_insert(stats.iter().map(|stat| stat.threads).sum());
-        Ok(usage)
-    }
 }
 
 /// What a launch runs: the given command, or what the release is started with.
-fn program(layout: &Layout, command: Option<Command>, meta: &Meta, id: &str, port: u16) -> Result<Program> {
+pub(crate) fn program(layout: &Layout, command: Option<Command>, meta: &Meta, id: &str, port: u16) -> Result<Program> {
     let words = match command.or_else(|| meta.start_command.clone().map(Command::Shell)) {
         Some(Command::Shell(line)) => shell(&line),
         Some(Command::Exec(words)) => words,
@@ -616,20 +399,8 @@ pub(crate) fn is_release_id(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn local(port: u16) -> SocketAddr {
+pub(crate) fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-fn is_free(port: u16) -> bool {
-    // An app may listen on every address or on loopback: both must be free.
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() && TcpListener::bind(local(port)).is_ok()
-}
-
-fn new_key() -> io::Result<Key> {
-    use std::io::Read;
-    let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(Key(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())))
 }
 
 /// Waits until a process has ended; answers whether it has.

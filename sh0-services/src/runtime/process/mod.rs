@@ -26,9 +26,11 @@
 //! **Deliberately absent:** images, private networks, a private root file system, and limits on which ports an app may
 //! listen on. Health is probed by the engine.
 
+mod beside;
 mod build;
 mod cgroup;
 mod config;
+mod create;
 mod events;
 mod host;
 mod hub;
