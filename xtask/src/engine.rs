@@ -22,8 +22,7 @@ pub(crate) fn docker() -> Command {
     docker
 }
 
-/// Whether an engine answers at the usual socket, or at `DOCKER_HOST`.
-pub(crate) fn answers() -> bool {
+fn answers() -> bool {
     succeeds(docker().arg("info"))
 }
 

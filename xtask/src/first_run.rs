@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::command::{Outcome, cargo, read, run, succeeds};
-use crate::engine;
 use crate::repo::Repo;
 
 /// What `examples/apps/hello-static` answers.
@@ -34,10 +33,7 @@ pub(crate) fn first_run(repo: &Repo, _: &[String]) -> Outcome {
     let home = repo.fresh("first-run")?;
     println!("| what | found |\n| --- | --- |");
 
-    let mut words = first_command(repo)?;
-    // A newcomer's machine has none; where one answers, the newcomer says so.
-    let no_docker: &[&str] = if engine::answers() { &["--runtime", "process"] } else { &[] };
-    words.extend(no_docker.iter().map(|word| (*word).to_owned()));
+    let words = first_command(repo)?;
     let mut up = Foreground::start(newcomer(&mut cargo(repo), &home).args(&words))?;
     let (urls, took) = up.urls()?;
     println!("| `cargo {}`: build ({}), deploy | {:.1} s |", words.join(" "), build.words(), took.as_secs_f64());
@@ -52,7 +48,7 @@ pub(crate) fn first_run(repo: &Repo, _: &[String]) -> Outcome {
         late.extend(longer("the cold start", took, COLD_BUILD));
     }
 
-    let app = Detached::new(repo, &home, no_docker)?;
+    let app = Detached::new(repo, &home)?;
     app.up()?.expect(GREETING)?;
     app.down()?;
     println!("| `sh0 up -d`, `sh0 down` | {GREETING} |");
@@ -111,7 +107,7 @@ fn first_command(repo: &Repo) -> Outcome<Vec<String>> {
     Ok(std::iter::once("run").chain(command.split_whitespace()).map(str::to_owned).collect())
 }
 
-/// Nothing of the person who runs us.
+/// Nothing of the person who runs us, and no Docker Engine.
 fn newcomer<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("SH0_") {
@@ -119,6 +115,7 @@ fn newcomer<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
         }
     }
     command.env("XDG_DATA_HOME", home.join("data"));
+    command.env("SH0_DOCKER_SOCKET", home.join("no-docker.sock"));
     command.env("NO_COLOR", "1")
 }
 
@@ -194,7 +191,6 @@ impl Drop for Foreground {
 /// The example, copied to where it may be changed, and the program that deploys it in the background.
 struct Detached {
     sh0: PathBuf,
-    no_docker: Vec<String>,
     home: PathBuf,
     folder: PathBuf,
 }
@@ -211,17 +207,12 @@ impl Live {
 }
 
 impl Detached {
-    fn new(repo: &Repo, home: &Path, no_docker: &[&str]) -> Outcome<Detached> {
+    fn new(repo: &Repo, home: &Path) -> Outcome<Detached> {
         let home = home.join("detached");
         fs::create_dir_all(&home)?;
         let example = repo.root().join("examples/apps/hello-static");
         run_quietly(Command::new("cp").arg("--recursive").arg(example).arg(&home))?;
-        Ok(Detached {
-            sh0: repo.target().join("release/sh0"),
-            no_docker: no_docker.iter().map(|word| (*word).to_owned()).collect(),
-            folder: home.join("hello-static"),
-            home,
-        })
+        Ok(Detached { sh0: repo.target().join("release/sh0"), folder: home.join("hello-static"), home })
     }
 
     fn sh0(&self) -> Command {
@@ -232,7 +223,7 @@ impl Detached {
 
     fn up(&self) -> Outcome<Live> {
         let began = Instant::now();
-        let printed = read(self.sh0().args(["--json", "up", "--detach"]).args(&self.no_docker).arg(&self.folder))?;
+        let printed = read(self.sh0().args(["--json", "up", "--detach"]).arg(&self.folder))?;
         let took = began.elapsed();
         let last: Value = serde_json::from_str(printed.lines().last().unwrap_or_default())?;
         let url = last["url"].as_str().ok_or_else(|| format!("no url in {last}"))?.to_owned();
