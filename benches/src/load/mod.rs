@@ -48,10 +48,10 @@ impl Shape {
     /// Every kind of client.
     pub fn everything() -> Shape {
         Shape {
-            keep_alive: 6,
-            new_connection: 3,
+            keep_alive: 10,
+            new_connection: 4,
             http2: 1,
-            pause: Duration::from_millis(15),
+            pause: Duration::from_millis(10),
             slow: 4,
             slow_for: Duration::from_secs(5),
             uploads: 2,
