@@ -62,11 +62,16 @@ macro_rules! names {
         impl std::str::FromStr for $name {
             type Err = ParseError;
             fn from_str(text: &str) -> Result<Self, ParseError> {
-                if text.len() > $max {
-                    return Err(ParseError::new($what, format!("is {} bytes long", text.len()), concat!("use at most ", $max, " bytes")));
-                }
+                let fits = |text: &str| match text.len() <= $max {
+                    true => Ok(()),
+                    false => Err(ParseError::new($what, format!("is {} bytes long", text.len()), concat!("use at most ", $max, " bytes"))),
+                };
+                fits(text)?;
                 let parse: fn(&'static str, &str) -> Result<String, ParseError> = $parse;
-                parse($what, text).map(|text| $name(text.into()))
+                let text = parse($what, text)?;
+                // What was filled in counts too: what is printed must parse.
+                fits(&text)?;
+                Ok($name(text.into()))
             }
         }
 
@@ -356,13 +361,13 @@ fn image_ref(what: &'static str, text: &str) -> Result<String, ParseError> {
         Some(_) => ("docker.io".to_owned(), repository.to_owned()),
         None => ("docker.io".to_owned(), format!("library/{repository}")),
     };
-    let good_registry = registry
-        .split_once(':')
-        .map_or(registry.as_str(), |(host, port)| if port.parse::<u16>().is_ok() { host } else { "" });
-    if good_registry.is_empty()
-        || !good_registry.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c))
-        || good_registry.starts_with('-')
-    {
+    let (host, port) = registry.split_once(':').unwrap_or((&registry, "443"));
+    let good_label = |label: &str| {
+        let inside = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(inside)
+    };
+    let good_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if !good_port || !host.split('.').all(good_label) {
         return fail(format!("has the registry `{registry}`"));
     }
     let good_part = |part: &str| {
@@ -380,3 +385,7 @@ fn image_ref(what: &'static str, text: &str) -> Result<String, ParseError> {
     let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
     Ok(format!("{registry}/{path}{tag}{digest}"))
 }
+
+#[cfg(test)]
+#[path = "name_tests.rs"]
+mod tests;
