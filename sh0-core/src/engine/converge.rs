@@ -153,6 +153,10 @@ impl Engine {
         }
         self.routed(app).await?;
         let pinned = unrouted.value.app.runtime;
+        if let Some(kind) = pinned {
+            // What it left there is found through its record alone: the record waits for that runtime.
+            self.runtime(kind)?;
+        }
         for (kind, runtime) in &self.inner.backends.runtimes {
             match self.destroy_in(&**runtime, app, keep_volumes).await {
                 // It never ran there, or what is left is removed when that runtime is back: nobody owns it then.

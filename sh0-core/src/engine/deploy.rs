@@ -120,12 +120,9 @@ impl Deploy<'_> {
             DeploymentKind::Config => self.derive_release().await?,
             DeploymentKind::Rollback { to } => self.existing_release(to).await?,
             DeploymentKind::Restart => {
-                let live = self
-                    .app
-                    .app
-                    .live
-                    .as_ref()
-                    .ok_or_else(|| Error::conflict("nothing serves that could be restarted; deploy first"))?;
+                let live = self.app.app.live.as_ref().ok_or_else(|| {
+                    Error::new(Code::DeployFailed, "nothing serves that could be restarted; deploy first")
+                })?;
                 self.existing_release(live.release).await?
             }
         };
@@ -211,7 +208,12 @@ impl Deploy<'_> {
         if let Some(release) = self.row.value.made.release {
             return self.load_release(release).await;
         }
-        let live = self.app.app.live.as_ref().ok_or_else(|| Error::conflict("nothing serves yet; deploy first"))?;
+        let live = self
+            .app
+            .app
+            .live
+            .as_ref()
+            .ok_or_else(|| Error::new(Code::DeployFailed, "nothing serves yet; deploy first"))?;
         let base = self.load_release(live.release).await?.release;
         self.begin(Step::Release).await?;
         let vars =
@@ -326,9 +328,14 @@ impl Deploy<'_> {
         let (engine, id) = (self.engine, self.row.value.id);
         let release = &row.release;
         let runtime = engine.runtime(release.artifact.runtime)?;
-        // Who deploys a stopped app wants it to run; it stays stopped if the deployment fails.
-        self.starts = self.app.app.desired == Desired::Stopped;
-        self.app.app.desired = Desired::Running;
+        // Who deploys a stopped app wants it to run; it stays stopped if the deployment fails. A change of its environment
+        // or a restart does not start it.
+        let asked_to_run =
+            matches!(self.row.value.kind, DeploymentKind::Deploy { .. } | DeploymentKind::Rollback { .. });
+        self.starts = asked_to_run && self.app.app.desired == Desired::Stopped;
+        if self.starts {
+            self.app.app.desired = Desired::Running;
+        }
         let wanted = engine.wanted(&self.app, release, id);
         if release.settings.strategy == Strategy::Recreate && self.app.app.live.is_some() {
             self.begin(Step::StopOld).await?;
@@ -429,6 +436,8 @@ impl Deploy<'_> {
             return self.after_switch().await;
         }
         self.row.revision = current.revision;
+        // What is in memory may be ahead: a switch that was being committed has not happened.
+        self.row.value.step = current.value.step;
         let problem = error.problem("");
         if current.value.error.as_ref() != Some(&problem) {
             // Written before the first thing is undone: an interrupted undo goes on, and does not begin again from the

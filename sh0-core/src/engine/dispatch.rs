@@ -104,12 +104,18 @@ impl Dispatch for Caller {
     async fn call(&self, op: &'static OpDef, input: Value) -> Result<Value> {
         let Call::Unary(run) = op.call else { return Err(Self::wrong_kind(op)) };
         let audited = redact(op, &input);
+        let mut turn = None;
         for attempt in 1.. {
             let cx = self.authorize(op)?;
             let output = run(&self.engine, input.clone(), &cx).await?;
             match self.commit(op, &audited, cx).await {
-                // Somebody else wrote what this handler had read: it reads again and decides anew.
-                Err(error) if error.code() == Code::Conflict && attempt < TRIES => {}
+                // Somebody else wrote what this handler had read: it reads again and decides anew. Those who try again do
+                // it one after the other, so that a hundred at once do not stand in each other's way.
+                Err(error) if error.code() == Code::Conflict && attempt < TRIES => {
+                    if turn.is_none() {
+                        turn = Some(self.engine.inner.retries.lock().await);
+                    }
+                }
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(output),
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use super::repo::{AppRow, CancelRow, Change, Row, events};
 use super::state::lock;
-use crate::model::{AppId, Deployment, DeploymentState, EventKind};
+use crate::model::{AppId, Deployment, DeploymentKind, DeploymentState, EventKind};
 use crate::{Code, Error, Result};
 
 /// Between two tries of work that fails.
@@ -50,7 +50,11 @@ impl Engine {
                 Ok(false) => failures = 0,
                 Err(error) => {
                     tracing::warn!(%app, %error, failures, "will try again");
-                    self.sleep(BACK_OFF[failures.min(BACK_OFF.len() - 1)]).await;
+                    let urgent = self.urgent(app);
+                    tokio::select! {
+                        () = urgent.notified() => {}
+                        () = self.sleep(BACK_OFF[failures.min(BACK_OFF.len() - 1)]) => {}
+                    }
                     failures += 1;
                     continue;
                 }
@@ -68,6 +72,10 @@ impl Engine {
 
     /// Does one thing; `false` when everything is as it should be.
     async fn work(&self, app: AppId) -> Result<bool> {
+        // Listened to before anything is read: whatever is asked from here on is heard.
+        let urgent = self.urgent(app);
+        let mut called = std::pin::pin!(urgent.notified());
+        called.as_mut().enable();
         let Some(row) = self.repo().get::<AppRow>(app).await? else {
             self.clear(app).await?;
             return Ok(false);
@@ -83,7 +91,12 @@ impl Engine {
             }
             None => {
                 let pinned = row.value.app.runtime;
-                self.converge(row.value).await?;
+                tokio::select! {
+                    biased;
+                    // Somebody wants something else now: an app that does not become healthy must not hold up its mend.
+                    () = called => return Ok(true),
+                    done = self.converge(row.value) => done?,
+                }
                 self.prune_if_asked(app, pinned).await?;
                 Ok(false)
             }
@@ -96,11 +109,17 @@ impl Engine {
         if let Some(running) = open.iter().position(|row| row.value.state == DeploymentState::Running) {
             return Ok(Some(open.swap_remove(running)));
         }
-        let newest = open.pop();
-        for row in open {
+        let Some(next) = next_in_line(open.iter().map(|row| &row.value.kind)) else { return Ok(None) };
+        let mut overtaken = open.drain(..next).collect::<Vec<_>>();
+        let chosen = open.swap_remove(0);
+        // A restart after a change of the environment is done by that change.
+        overtaken.extend(open.into_iter().filter(|later| {
+            matches!((&chosen.value.kind, &later.value.kind), (DeploymentKind::Config, DeploymentKind::Restart))
+        }));
+        for row in overtaken {
             self.finish(row, DeploymentState::Superseded, None).await?;
         }
-        Ok(newest)
+        Ok(Some(chosen))
     }
 
     /// Deployments of the app that are not over, the oldest first.
@@ -143,6 +162,17 @@ impl Engine {
         change.append(events(deployment.id), body);
         Ok(())
     }
+}
+
+/// Which of the waiting deployments (the oldest first) runs next; those before it are overtaken. New code overtakes
+/// everything that waited before it, for it takes the environment along. A change of the environment or a restart never
+/// overtakes code: it runs after it.
+fn next_in_line<'a>(waiting: impl Iterator<Item = &'a DeploymentKind>) -> Option<usize> {
+    let kinds: Vec<_> = waiting.collect();
+    let newest = |wanted: fn(&DeploymentKind) -> bool| kinds.iter().rposition(|kind| wanted(kind));
+    newest(|kind| matches!(kind, DeploymentKind::Deploy { .. } | DeploymentKind::Rollback { .. }))
+        .or_else(|| newest(|kind| matches!(kind, DeploymentKind::Config)))
+        .or_else(|| newest(|kind| matches!(kind, DeploymentKind::Restart)))
 }
 
 /// Takes an executor off the list when it ends in any other way than by having nothing left to do.

@@ -158,6 +158,8 @@ impl Engine {
             closing: closing.clone(),
             tasks: Mutex::default(),
             awake: Mutex::default(),
+            retries: tokio::sync::Mutex::default(),
+            urgent: Mutex::default(),
             cancels: Mutex::default(),
             stale_routes: Mutex::default(),
             routes_changed: Notify::new(),

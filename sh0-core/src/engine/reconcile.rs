@@ -26,13 +26,20 @@ impl Engine {
             engine.resume().await;
             loop {
                 engine.sleep(engine.inner.config.reconcile_every).await;
+                engine.sweep().await;
                 engine.round().await;
             }
         });
     }
 
-    /// At the start: deployments that were interrupted, apps that differ, and copies of sources that nobody needs.
+    /// At the start: deployments that were interrupted, and apps that differ.
     async fn resume(&self) {
+        self.sweep().await;
+        self.round().await;
+    }
+
+    /// Wakes the apps with open deployments, and removes copies of sources and uploads that none of them needs.
+    async fn sweep(&self) {
         match self.repo().list::<Deployment>(|query| query.with("open", "yes")).await {
             Ok(open) => {
                 let keep: Vec<_> = open.iter().map(|row| row.value.id).collect();
@@ -43,7 +50,6 @@ impl Engine {
             }
             Err(error) => tracing::warn!(%error, "open deployments could not be read; the next round tries again"),
         }
-        self.round().await;
     }
 
     async fn round(&self) {

@@ -1,14 +1,14 @@
 //! What a running engine holds beside its backends: who is awake, what is cancelled, which routes are in force.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::repo::{Change, PlatformRow, Repo};
+use super::repo::{AppRow, Change, Entity, PlatformRow, Repo};
 use super::{Backends, Engine, EngineConfig, ShutdownRequest};
 use crate::model::{AppId, DeploymentId, InstanceName, RuntimeKind, Timestamp};
 use crate::traits::Runtime;
@@ -27,6 +27,10 @@ pub(crate) struct Inner {
     pub(crate) tasks: Mutex<JoinSet<()>>,
     /// Apps with a running executor, and whether they were woken meanwhile.
     pub(crate) awake: Mutex<BTreeMap<AppId, bool>>,
+    /// Held by the one handler that tries its change again.
+    pub(crate) retries: tokio::sync::Mutex<()>,
+    /// Interrupts convergence and back-off.
+    pub(crate) urgent: Mutex<BTreeMap<AppId, Arc<Notify>>>,
     /// Interrupts running deployments.
     pub(crate) cancels: Mutex<BTreeMap<DeploymentId, CancellationToken>>,
     /// Limits how many deployments build at the same time.
@@ -57,6 +61,11 @@ impl Engine {
         self.inner.backends.clock.sleep(time).await;
     }
 
+    /// Rings when somebody asks something of the app while its executor converges or waits.
+    pub(crate) fn urgent(&self, app: AppId) -> Arc<Notify> {
+        lock(&self.inner.urgent).entry(app).or_default().clone()
+    }
+
     pub(crate) fn repo(&self) -> &Repo {
         &self.inner.repo
     }
@@ -84,6 +93,9 @@ impl Engine {
     }
 
     async fn commit_whole(&self, mut change: Change) -> Result<u64> {
+        // Whoever waits for the routes of an app waits for its newest record.
+        let apps = change.batch.puts.iter().filter(|put| put.kind == AppRow::KIND);
+        change.routes.extend(apps.filter_map(|put| put.id.parse::<AppId>().ok()));
         let committed = match change.batch.is_empty() {
             true => Ok(*self.inner.backends.store.watch().borrow()),
             false => {
@@ -108,6 +120,7 @@ impl Engine {
         }
         for app in change.wake {
             self.wake(app);
+            self.urgent(app).notify_waiters();
         }
         committed
     }

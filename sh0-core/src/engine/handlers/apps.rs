@@ -50,11 +50,13 @@ impl Handle<ListApps> for Engine {
                 query.of(project.id.to_string())
             })
             .await?;
-        let mut apps = Vec::with_capacity(rows.len());
-        for row in rows.into_iter().filter(|row| row.value.deleting.is_none()) {
+        // The cursor counts those that are being destroyed too, or the pages behind them would be lost.
+        let Page { items, next_cursor } = page(rows, limit, |row| row.value.app.id.to_string());
+        let mut apps = Vec::with_capacity(items.len());
+        for row in items.into_iter().filter(|row| row.value.deleting.is_none()) {
             apps.push(self.shown(row.value.app).await?);
         }
-        Ok(page(apps, limit, |app| app.id.to_string()))
+        Ok(Page { items: apps, next_cursor })
     }
 }
 
@@ -67,7 +69,10 @@ impl Handle<GetApp> for Engine {
 impl Handle<CreateApp> for Engine {
     async fn handle(&self, op: CreateApp, cx: &Authorized) -> Result<App> {
         let project = self.find_project(&op.project).await?;
-        if self.repo().find::<AppRow>(&AppRow::name_key(project.id, &op.name)).await?.is_some() {
+        if let Some(taken) = self.repo().find::<AppRow>(&AppRow::name_key(project.id, &op.name)).await? {
+            if taken.value.deleting.is_some() {
+                return Err(Error::conflict(format!("an app `{}` is being destroyed; try again in a moment", op.name)));
+            }
             let text =
                 format!("there is an app `{}` in the project `{}` already; choose another name", op.name, project.name);
             return Err(Error::conflict(text));
@@ -120,6 +125,7 @@ impl Handle<UpdateApp> for Engine {
         }
         if let Some(settings) = op.settings {
             check_settings(&settings)?;
+            self.refuse_during_rollback(app.id).await?;
             app.settings = settings;
         }
         if op.source.is_some() {
@@ -179,8 +185,7 @@ impl Handle<RestartApp> for Engine {
             return Err(Error::conflict(format!("`{}` is stopped; start it", row.value.app.name)));
         }
         row.value.app.restarts += 1;
-        cx.change().update(&row)?;
-        self.enqueue(cx, &row.value, DeploymentKind::Restart)
+        self.enqueue(cx, &row, DeploymentKind::Restart)
     }
 }
 

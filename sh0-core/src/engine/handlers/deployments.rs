@@ -5,13 +5,15 @@ use serde::Deserialize;
 
 use super::apps::check_source;
 use super::{cursor, limit, page};
-use crate::engine::repo::{AppRow, CancelRow, ReleaseRow, Row, events};
+use crate::engine::repo::{AppRow, CancelRow, Entity, ReleaseRow, Row, events};
 use crate::engine::{Authorized, Engine, Follow, Handle};
 use crate::model::{
-    Deployment, DeploymentId, DeploymentKind, DeploymentState, Event, EventKind, Page, Release, Source, Step, Timestamp,
+    AppId, Deployment, DeploymentId, DeploymentKind, DeploymentState, Event, EventKind, Page, Release, Source, Step,
+    Timestamp,
 };
 use crate::ops::deployments::*;
 use crate::ops::releases::{ListReleases, Rollback};
+use crate::traits::Store;
 use crate::{Code, Error, Result};
 
 /// Events that one read of the store brings.
@@ -35,7 +37,6 @@ impl Handle<CreateDeployment> for Engine {
                 Some(_) => {}
                 None => {
                     row.value.app.runtime = Some(kind);
-                    cx.change().update(&row)?;
                 }
             }
         }
@@ -53,7 +54,7 @@ impl Handle<CreateDeployment> for Engine {
                 "give a folder or a git URL, or create an app on Docker",
             ));
         }
-        self.enqueue(cx, &row.value, DeploymentKind::Deploy { source, no_cache: op.no_cache })
+        self.enqueue(cx, &row, DeploymentKind::Deploy { source, no_cache: op.no_cache })
     }
 }
 
@@ -132,8 +133,9 @@ impl Handle<ListReleases> for Engine {
 
 impl Handle<Rollback> for Engine {
     async fn handle(&self, op: Rollback, cx: &Authorized) -> Result<Deployment> {
-        let app = self.find_app(&op.app).await?.value;
-        refuse_locked(&app)?;
+        let row = self.find_app(&op.app).await?;
+        let app = &row.value;
+        refuse_locked(app)?;
         let Some(live) = &app.app.live else {
             return Err(Error::conflict(format!(
                 "`{}` was not deployed yet; there is nothing to go back to",
@@ -159,11 +161,22 @@ impl Handle<Rollback> for Engine {
             let text = format!("what v{} runs was removed by retention; deploy its source again", target.number);
             return Err(Error::conflict(text));
         }
-        self.enqueue(cx, &app, DeploymentKind::Rollback { to: target.id })
+        self.enqueue(cx, &row, DeploymentKind::Rollback { to: target.id })
     }
 }
 
 impl Engine {
+    /// A rollback restores environment and settings: what is changed while it runs would be lost at its switch.
+    pub(crate) async fn refuse_during_rollback(&self, app: AppId) -> Result<()> {
+        let open = self.open_deployments(app).await?;
+        match open.iter().any(|row| matches!(row.value.kind, DeploymentKind::Rollback { .. })) {
+            true => Err(Error::conflict(
+                "a rollback is under way and restores environment and settings; try again when it has ended",
+            )),
+            false => Ok(()),
+        }
+    }
+
     async fn deployment_of(&self, app: &AppRow, id: DeploymentId) -> Result<Row<Deployment>> {
         let row = self.repo().get::<Deployment>(id).await?.filter(|row| row.value.app == app.app.id);
         row.ok_or_else(|| Error::not_found("deployment", id))
@@ -177,13 +190,15 @@ impl Engine {
             while waiting.is_empty() && !over {
                 // Marked as seen before reading: a commit in between wakes again.
                 wake.borrow_and_update();
+                // Asked before reading: what its last commit told is read with it.
+                let ended = ended(&*store, deployment).await?;
                 let entries = store.read(&events(deployment), after, BATCH).await?;
                 for entry in entries {
                     after = entry.seq;
                     let Stored { at, what } = serde_json::from_value(entry.body)?;
                     waiting.push_back(Event { cursor: entry.seq, deployment, at, what });
                 }
-                if waiting.is_empty() && wake.changed().await.is_err() {
+                if waiting.is_empty() && (ended || wake.changed().await.is_err()) {
                     over = true;
                 }
             }
@@ -196,6 +211,13 @@ impl Engine {
         })
         .boxed()
     }
+}
+
+/// Whether nothing more will be told of a deployment: it is over, or gone with its app.
+async fn ended(store: &dyn Store, id: DeploymentId) -> Result<bool> {
+    let record = store.get(<Deployment as Entity>::KIND, &id.to_string()).await?;
+    let state = record.and_then(|record| serde_json::from_value(record.body.get("state")?.clone()).ok());
+    Ok(state.is_none_or(DeploymentState::is_final))
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::repo::{EnvRow, Row};
+use crate::engine::repo::{AppRow, Entity, EnvRow, Row};
 use crate::engine::{Authorized, Engine, Handle, dotenv};
 use crate::model::{AppId, AppRef, DeploymentKind, Desired, EnvKey, Revealed, SealedVar, Secret};
 use crate::ops::env::*;
@@ -64,7 +64,9 @@ impl Engine {
         remove: impl Fn(&EnvKey) -> bool + Send,
         set: BTreeMap<EnvKey, Secret>,
     ) -> Result<EnvChange> {
-        let app = self.find_app(app).await?.value;
+        let found = self.find_app(app).await?;
+        let app = &found.value;
+        self.refuse_during_rollback(app.app.id).await?;
         let mut row = self.env_row(app.app.id).await?;
         let before = row.value.vars.clone();
         row.value.vars.retain(|var| !remove(&var.key) && !set.contains_key(&var.key));
@@ -74,10 +76,15 @@ impl Engine {
         if row.value.vars == before {
             return Ok(EnvChange { names, deployment: None });
         }
-        cx.change().update(&row)?;
+        {
+            let mut change = cx.change();
+            change.update(&row)?;
+            // A rollback that is asked for meanwhile makes this read again.
+            change.check::<AppRow>(found.value.id(), Some(found.revision));
+        }
         let runs = app.app.live.is_some() && app.app.desired == Desired::Running && app.app.lock.is_none();
         let deployment = match runs && !stage {
-            true => Some(self.enqueue(cx, &app, DeploymentKind::Config)?),
+            true => Some(self.enqueue(cx, &found, DeploymentKind::Config)?),
             false => None,
         };
         Ok(EnvChange { names, deployment })

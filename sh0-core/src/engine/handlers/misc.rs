@@ -94,6 +94,9 @@ impl Handle<AddVolume> for Engine {
 impl Handle<RemoveVolume> for Engine {
     async fn handle(&self, op: RemoveVolume, _: &Authorized) -> Result<()> {
         let app = self.find_app(&op.app).await?.value.app;
+        if !self.open_deployments(app.id).await?.is_empty() {
+            return Err(Error::conflict("a deployment is under way and may mount it; try again when it has ended"));
+        }
         let mut mounts = app.settings.volumes.clone();
         if let Some(live) = &app.live
             && let Some(release) = self.repo().get::<ReleaseRow>(live.release).await?

@@ -39,11 +39,12 @@ impl Engine {
         }
     }
 
-    /// Puts a deployment in the app's queue.
-    pub(crate) fn enqueue(&self, cx: &Authorized, app: &AppRow, kind: DeploymentKind) -> Result<Deployment> {
+    /// Puts a deployment in the app's queue. The app's record is written too: a destroy, or another deployment, that comes
+    /// in between makes the handler read again.
+    pub(crate) fn enqueue(&self, cx: &Authorized, app: &Row<AppRow>, kind: DeploymentKind) -> Result<Deployment> {
         let deployment = Deployment {
             id: DeploymentId::new(self.inner.backends.clock.ulid()),
-            app: app.app.id,
+            app: app.value.app.id,
             kind,
             state: DeploymentState::Queued,
             step: None,
@@ -55,13 +56,14 @@ impl Engine {
             finished_at: None,
         };
         let mut change = cx.change();
+        change.update(app)?;
         change.create(&deployment)?;
         self.tell(
             &mut change,
             &deployment,
             crate::model::EventKind::State { state: DeploymentState::Queued, error: None },
         )?;
-        change.wake(app.app.id);
+        change.wake(app.value.app.id);
         Ok(deployment)
     }
 }
