@@ -140,6 +140,28 @@ async fn a_folder_is_copied_without_what_does_not_belong_to_it() {
     }
 }
 
+/// The data folder of a platform inside the folder of an app: its key and its records were served over HTTP.
+#[tokio::test]
+async fn the_data_of_a_platform_is_never_part_of_a_source() {
+    let bench = Bench::new();
+    let app = bench.path("app");
+    let data = app.join("data");
+    let others = [("index.html", "1"), ("old/sh0.db", "x"), ("old/key", "secret"), ("db/sh0.db", "of the app")];
+    write(&app, &others);
+    write(&app, &[("data/key", "secret"), ("data/logs/a", "secret"), ("data/apps/volumes/x", "secret")]);
+    let fetcher = LocalFetcher::open(data.join("sources"), Limits::default()).unwrap().with_hidden([data.clone()]);
+    let checkout = fetcher.fetch(id(), &folder(&app), &NoOutput).await.unwrap();
+    assert_eq!(names(&checkout.dir), ["db", "index.html"], "nor is that of another platform");
+    fs::write(data.join("key"), "another").unwrap();
+    let again = fetcher.fetch(other('x'), &folder(&app), &NoOutput).await.unwrap();
+    assert_eq!(again.revision, checkout.revision, "what lies there does not count either");
+    symlink(&data, bench.path("alias")).unwrap();
+    for within in [data.clone(), data.join("apps/volumes"), bench.path("alias/logs"), app.join("old")] {
+        let error = fetcher.fetch(other('y'), &folder(&within), &NoOutput).await.unwrap_err();
+        assert_eq!(error.code(), Code::Invalid, "{}: {error}", within.display());
+    }
+}
+
 #[tokio::test]
 async fn the_revision_of_a_folder_is_its_content() {
     let bench = Bench::new();

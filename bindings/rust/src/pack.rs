@@ -10,7 +10,8 @@
 //!
 //! Left out are: what `.gitignore` and `.sh0ignore` name (gitignore(5) rules, in every folder), what a `.dockerignore` at
 //! the top names (Docker's rules: patterns start at the top; the Dockerfile itself always goes along), every `.git`, and
-//! every `.env*`: secrets belong in the app's environment. Links are kept as links; sockets, pipes and devices are left
+//! every `.env*`: secrets belong in the app's environment; and every data folder of a platform (`sh0.db` and `lock` or
+//! `key` lie in it), which holds its key. Links are kept as links; sockets, pipes and devices are left
 //! out.
 
 use std::fs::{File, Metadata};
@@ -57,6 +58,9 @@ fn pack(dir: &Path, pipe: Pipe) -> Result<()> {
     if !dir.is_dir() {
         return Err(Error::invalid("path", format!("{} is not a folder", dir.display()), "name the app's folder"));
     }
+    if is_data_folder(dir) {
+        return Err(Error::invalid("path", format!("{} is a platform's data", dir.display()), "name the app's folder"));
+    }
     let mut tar = Builder::new(GzEncoder::new(pipe, Compression::fast()));
     for entry in walk(dir)? {
         let entry =
@@ -92,10 +96,19 @@ fn walk(dir: &Path) -> Result<Walk> {
             let relative = entry.path().strip_prefix(&top).unwrap_or(entry.path());
             let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
             relative.as_os_str().is_empty()
-                || !(name == b".git" || name.starts_with(b".env") || docker.leaves_out(relative, is_dir))
+                || !(name == b".git"
+                    || name.starts_with(b".env")
+                    || is_dir && is_data_folder(entry.path())
+                    || docker.leaves_out(relative, is_dir))
         })
         .build();
     Ok(walk)
+}
+
+/// The data folder of a platform that happens to lie inside the app's folder.
+fn is_data_folder(path: &Path) -> bool {
+    let holds = |name: &str| std::fs::symlink_metadata(path.join(name)).is_ok_and(|found| found.is_file());
+    holds("sh0.db") && (holds("lock") || holds("key"))
 }
 
 /// The rules of a `.dockerignore`.

@@ -77,6 +77,16 @@ async fn what_is_ignored_and_secret_stays_here() {
 }
 
 #[tokio::test]
+async fn the_data_of_a_platform_stays_here() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &[("index.js", "1"), ("db/sh0.db", "of the app"), ("data/sh0.db", "x"), ("data/logs/x", "x")]);
+    write(dir.path(), &[("data/lock", ""), ("data/key", "x"), ("old/sh0.db", "x"), ("old/key", "x")]);
+    assert_eq!(names(&packed(dir.path()).await), ["db/sh0.db", "index.js"]);
+    let itself: Result<Vec<_>, _> = sh0::pack::archive(dir.path().join("data")).try_collect().await;
+    assert_eq!(itself.unwrap_err().code(), sh0::Code::Invalid);
+}
+
+#[tokio::test]
 async fn a_dockerignore_starts_at_the_top_and_keeps_the_dockerfile() {
     let dir = tempfile::tempdir().unwrap();
     write(

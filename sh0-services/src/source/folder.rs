@@ -3,8 +3,8 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use ignore::WalkBuilder;
 use rustix::fs::OFlags;
@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use super::{Budget, Copied, Limits, Stop, create, links};
 
 /// Copies `from` into the empty folder `to`.
-pub(super) fn copy(from: &Path, to: &Path, limits: &Limits, stop: &Stop) -> Result<Copied> {
+///
+/// Of the folders in `hidden` nothing is copied, by whatever path they are reached; nor of any platform's data folder.
+pub(super) fn copy(from: &Path, to: &Path, hidden: &[PathBuf], limits: &Limits, stop: &Stop) -> Result<Copied> {
     let from = from
         .canonicalize()
         .map_err(|error| Error::from(error).context(format!("{} cannot be read", from.display())))?;
@@ -25,10 +27,16 @@ pub(super) fn copy(from: &Path, to: &Path, limits: &Limits, stop: &Stop) -> Resu
             "name the folder of the app",
         ));
     }
-    // The copies of the platform inside the folder of an app would be copied into themselves.
-    let own = to.canonicalize()?;
+    let hidden = Hidden::new(hidden);
+    if from.ancestors().any(|above| hidden.has(above)) {
+        return Err(Error::invalid(
+            "source.path",
+            format!("{} belongs to the data of the platform", from.display()),
+            "keep the folder of the app outside the platform's data folder",
+        ));
+    }
     let mut copy = Copy { to, hash: TreeHash::default(), budget: Budget::new(limits), notes: Vec::new() };
-    for entry in walk(&from, own.parent().and_then(Path::parent)) {
+    for entry in walk(&from, hidden) {
         stop.check()?;
         let entry = match entry {
             Ok(entry) => entry,
@@ -46,8 +54,7 @@ pub(super) fn copy(from: &Path, to: &Path, limits: &Limits, stop: &Stop) -> Resu
 }
 
 /// Every entry that belongs to the source, folders before what is in them, in the order of names.
-fn walk(from: &Path, own: Option<&Path>) -> ignore::Walk {
-    let own = own.map(Path::to_owned);
+fn walk(from: &Path, hidden: Hidden) -> ignore::Walk {
     WalkBuilder::new(from)
         .standard_filters(false)
         .git_ignore(true)
@@ -56,10 +63,30 @@ fn walk(from: &Path, own: Option<&Path>) -> ignore::Walk {
         .add_custom_ignore_filename(".sh0ignore")
         .follow_links(false)
         .sort_by_file_name(std::ffi::OsStr::cmp)
-        .filter_entry(move |entry| {
-            entry.depth() == 0 || !(is_left_out(entry.path()) || own.as_deref() == Some(entry.path()))
-        })
+        .filter_entry(move |entry| entry.depth() == 0 || !(is_left_out(entry.path()) || hidden.has(entry.path())))
         .build()
+}
+
+/// Folders of the platform's own: its key, its records and its copies are nobody's source. By number, not by name: the
+/// same folder may have several paths (bind mounts).
+struct Hidden(Vec<(u64, u64)>);
+
+impl Hidden {
+    fn new(folders: &[PathBuf]) -> Hidden {
+        let numbers = |path: &PathBuf| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        Hidden(folders.iter().filter_map(numbers).collect())
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        let Ok(found) = fs::symlink_metadata(path) else { return false };
+        found.is_dir() && (self.0.contains(&(found.dev(), found.ino())) || is_data_folder(path))
+    }
+}
+
+/// The data folder of this platform or another: `sh0.db` and `lock` or `key` lie in it.
+fn is_data_folder(path: &Path) -> bool {
+    let holds = |name: &str| fs::symlink_metadata(path.join(name)).is_ok_and(|found| found.is_file());
+    holds("sh0.db") && (holds("lock") || holds("key"))
 }
 
 /// History, and what is made anew on every machine.

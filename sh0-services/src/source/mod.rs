@@ -22,7 +22,8 @@
 //! - No `.git`, no sockets, pipes or devices.
 //! - Of a folder also not: what a `.gitignore` or a `.sh0ignore` inside it names (the latter wins, so `!dist/` in it
 //!   brings back built files), and what package managers make anew (`node_modules` beside a `package.json`, `target`
-//!   beside a `Cargo.toml`, virtual environments, `__pycache__`).
+//!   beside a `Cargo.toml`, virtual environments, `__pycache__`), and never a data folder of the platform, which holds
+//!   its key.
 //!
 //! A copy appears under its name only when it is whole: it is made beside that name and renamed. One that was made
 //! before the machine started last is made again, because a power cut may have cost it bytes.
@@ -76,6 +77,7 @@ pub struct LocalFetcher {
     home: PathBuf,
     limits: Limits,
     git: GitProgram,
+    hidden: Vec<PathBuf>,
 }
 
 impl LocalFetcher {
@@ -86,13 +88,21 @@ impl LocalFetcher {
             place::private_folder(&folder).map_err(|error| error.context(format!("making {}", folder.display())))?;
         }
         git::write_config(&home.join("git"))?;
-        Ok(LocalFetcher { home, limits, git: GitProgram::default() })
+        let hidden = vec![home.clone()];
+        Ok(LocalFetcher { home, limits, git: GitProgram::default(), hidden })
     }
 
     /// Uses another git, or gives it variables.
     #[must_use]
     pub fn with_git(mut self, git: GitProgram) -> Self {
         self.git = git;
+        self
+    }
+
+    /// Folders that are never part of a source, wherever they lie: the platform's data. Its own `home` is one anyway.
+    #[must_use]
+    pub fn with_hidden(mut self, folders: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.hidden.extend(folders);
         self
     }
 
@@ -126,7 +136,8 @@ impl Fetcher for LocalFetcher {
             Source::Folder { path } => {
                 note(&format!("copying {path}"));
                 let from = PathBuf::from(path.as_str());
-                let copied = blocking(move |stop| folder::copy(&from, &tree, &limits, stop)).await?;
+                let hidden = self.hidden.clone();
+                let copied = blocking(move |stop| folder::copy(&from, &tree, &hidden, &limits, stop)).await?;
                 (Revision { id: copied.hash, message: None }, copied.notes)
             }
             Source::Upload { upload } => {

@@ -58,12 +58,13 @@ impl Sh0 {
         let platform = platform_id(store.clone(), &*clock).await?;
         let runtimes = runtimes(&config, &root, platform).await?;
         let data_plane = DataPlane::start(&config.edge, &root).await?;
+        let fetcher = LocalFetcher::open(root.join("sources"), sh0_services::source::Limits::default())?;
         let mut backends = Backends {
             store,
             logs: Arc::new(FileLogStore::open(root.join("logs"), Limits::default())?),
             runtimes,
             proxy: data_plane.proxy(),
-            fetcher: Arc::new(LocalFetcher::open(root.join("sources"), sh0_services::source::Limits::default())?),
+            fetcher: Arc::new(fetcher.with_hidden([root.clone()])),
             planner: Arc::new(Detector::new(Options { mirror: config.image_mirror.clone(), ..Options::default() })),
             prober: Arc::new(HttpProber::new()),
             sealer: Arc::new(sealer),
