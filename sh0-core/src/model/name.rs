@@ -387,5 +387,4 @@ fn image_ref(what: &'static str, text: &str) -> Result<String, ParseError> {
 }
 
 #[cfg(test)]
-#[path = "name_tests.rs"]
 mod tests;
