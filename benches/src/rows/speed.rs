@@ -29,7 +29,7 @@ use crate::trees::{Manner, Trees};
 /// Between two looks of whoever waits for an answer.
 const POLL: Duration = Duration::from_millis(1);
 const LIMIT: Duration = Duration::from_secs(60);
-const MEBIBYTE: f64 = 1024.0 * 1024.0;
+const MEGABYTE: f64 = 1e6;
 
 /// What is measured, and how often.
 #[derive(Debug, Clone, Copy)]
@@ -296,22 +296,22 @@ async fn start_and_idle(programs: &Programs, report: &mut Report, targets: &mut 
         with_edge.add(millis(platform.launch().await?));
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let server = pss(platform.pid().ok_or("no server")?)? as f64 / MEBIBYTE;
-    let edge = pss(platform.edge().ok_or("there is no edge")?.pid)? as f64 / MEBIBYTE;
-    let size = std::fs::metadata(&programs.sh0)?.len() as f64 / MEBIBYTE;
+    let server = pss(platform.pid().ok_or("no server")?)? as f64 / MEGABYTE;
+    let edge = pss(platform.edge().ok_or("there is no edge")?.pid)? as f64 / MEGABYTE;
+    let size = std::fs::metadata(&programs.sh0)?.len() as f64 / MEGABYTE;
     report.section("Start, idle memory, size");
     report.table(
         &["what", ""],
         [
             ["start of the process to the first answer of the API, edge running".to_owned(), alone.millis()],
             ["the same, and the edge is started too".to_owned(), with_edge.millis()],
-            ["idle server, PSS".to_owned(), format!("{server:.1} MiB")],
-            ["idle edge, PSS".to_owned(), format!("{edge:.1} MiB")],
-            ["the program `sh0`, stripped, everything in it".to_owned(), format!("{size:.1} MiB")],
+            ["idle server, PSS".to_owned(), format!("{server:.1} MB")],
+            ["idle edge, PSS".to_owned(), format!("{edge:.1} MB")],
+            ["the program `sh0`, stripped, everything in it".to_owned(), format!("{size:.1} MB")],
         ],
     );
     targets.check("start to ready, p50", with_edge.median(), 100.0, "ms");
-    targets.check("idle server, PSS", server, 20.0, "MiB");
+    targets.check("idle server, PSS", server, 20.0, "MB");
     Ok(())
 }
 
@@ -391,24 +391,24 @@ async fn running_apps(programs: &Programs, count: usize, report: &mut Report, ta
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
     let shims = platform.shims();
-    let server = pss(platform.pid().ok_or("no server")?)? as f64 / MEBIBYTE;
-    let edge = pss(platform.edge().ok_or("there is no edge")?.pid)? as f64 / MEBIBYTE;
-    let shim: f64 = shims.iter().map(|shim| pss(shim.pid).map_or(0.0, |bytes| bytes as f64)).sum::<f64>() / MEBIBYTE;
+    let server = pss(platform.pid().ok_or("no server")?)? as f64 / MEGABYTE;
+    let edge = pss(platform.edge().ok_or("there is no edge")?.pid)? as f64 / MEGABYTE;
+    let shim: f64 = shims.iter().map(|shim| pss(shim.pid).map_or(0.0, |bytes| bytes as f64)).sum::<f64>() / MEGABYTE;
     report
         .section(&format!("Memory with {count} running apps, two lines a second each, every log followed by a client"));
     report.table(
         &["what", "PSS"],
         [
-            ["server".to_owned(), format!("{server:.1} MiB")],
-            ["edge".to_owned(), format!("{edge:.1} MiB")],
-            [format!("{} shims", shims.len()), format!("{shim:.1} MiB, {:.2} each", shim / shims.len().max(1) as f64)],
-            ["together".to_owned(), format!("{:.1} MiB", server + edge + shim)],
+            ["server".to_owned(), format!("{server:.1} MB")],
+            ["edge".to_owned(), format!("{edge:.1} MB")],
+            [format!("{} shims", shims.len()), format!("{shim:.1} MB, {:.2} each", shim / shims.len().max(1) as f64)],
+            ["together".to_owned(), format!("{:.1} MB", server + edge + shim)],
         ],
     );
     if shims.len() != count {
         report.problem(format!("{} shims for {count} apps", shims.len()));
     }
-    targets.check("server, edge and shims with running apps, PSS", server + edge + shim, 60.0, "MiB");
+    targets.check("server, edge and shims with running apps, PSS", server + edge + shim, 60.0, "MB");
     drop(watched);
     Ok(())
 }
