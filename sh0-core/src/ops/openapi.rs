@@ -44,7 +44,8 @@ fn operation(op: &'static OpDef, contract: &Contract) -> Value {
     });
     match op.meta.kind {
         OpKind::Upload => {
-            let bytes = json!({ "description": "The bytes.", "required": true, "content": { "application/octet-stream": {} } });
+            let bytes =
+                json!({ "description": "The bytes.", "required": true, "content": { "application/octet-stream": {} } });
             operation["requestBody"] = bytes;
         }
         OpKind::Unary | OpKind::Stream if op.meta.method.has_body() && !fields.is_empty() => {
@@ -90,7 +91,8 @@ fn query_parameter(name: &str, schema: Value, required: bool, contract: &Contrac
     let target = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.rsplit('/').next());
     let resolved = target.and_then(|name| contract.components.get(name)).unwrap_or(&schema);
     let structured = matches!(resolved.get("type").and_then(Value::as_str), Some("array" | "object"));
-    let mut parameter = json!({ "name": name, "in": "query", "required": required, "description": schema["description"] });
+    let mut parameter =
+        json!({ "name": name, "in": "query", "required": required, "description": schema["description"] });
     match structured {
         true => parameter["content"] = json!({ "application/json": { "schema": schema } }),
         false => parameter["schema"] = schema,

@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use std::collections::btree_map::Entry;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::host::Behaviour;
@@ -240,8 +241,8 @@ impl Runtime for FakeRuntime {
     async fn ensure_volume(&self, app: AppId, name: &VolumeName) -> Result<String> {
         self.answers()?;
         let mut host = lock(&self.host);
-        if !host.volumes.contains_key(&(app, name.clone())) {
-            host.volumes.insert((app, name.clone()), String::new());
+        if let Entry::Vacant(free) = host.volumes.entry((app, name.clone())) {
+            free.insert(String::new());
             self.stage.did(Deed::MadeVolume(app, name.clone()));
         }
         Ok(format!("/volumes/{app}/{name}"))

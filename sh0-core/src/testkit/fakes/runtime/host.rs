@@ -178,7 +178,7 @@ impl FakeInstance {
         let probe = match &self.behaviour {
             Behaviour::Silent | Behaviour::LoopbackOnly => Probe::Refused,
             Behaviour::HealthyAfter(refused) if self.probes <= *refused => Probe::Refused,
-            Behaviour::Flaps if self.probes % 2 == 0 => Probe::Refused,
+            Behaviour::Flaps if self.probes.is_multiple_of(2) => Probe::Refused,
             Behaviour::Hangs => Probe::Unreachable("no answer in time".to_owned()),
             Behaviour::Status(status) if check.path.is_some() => Probe::Status(*status),
             _ => Probe::Healthy,
