@@ -36,6 +36,11 @@ fn a_failing_release_command() {
 }
 
 #[test]
+fn a_failing_deploy_that_stops_the_old_first() {
+    every_call(Scenario::FailingRecreate);
+}
+
+#[test]
 fn a_rollback() {
     every_call(Scenario::Rollback);
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sh0_core::engine::Engine;
@@ -24,11 +25,17 @@ const MOST_CALLS: u64 = 5_000;
 /// Runs the scenario with the first call going wrong, then the second, and so on until nothing is hit any more; in every
 /// mode. Panics with all cases that ended badly.
 pub(crate) fn every_call(scenario: Scenario) {
-    let mut bad = Vec::new();
+    let (mut bad, mut calls) = (Vec::new(), BTreeMap::new());
     for mode in Mode::ALL {
         for k in 1.. {
             assert!(k < MOST_CALLS, "{scenario:?} in mode {mode:?} never ends");
+            if matters_only_with_an_effect(mode) && calls.get(&k).copied().is_some_and(only_looks) {
+                continue;
+            }
             let case = play(scenario, mode, k);
+            if let Some(call) = case.hit {
+                calls.insert(k, call);
+            }
             if !case.broken.is_empty() {
                 let call = case.hit.unwrap_or("nothing");
                 bad.push(format!("{scenario:?}, {mode:?}, call {k} ({call}):\n    {}", case.broken.join("\n    ")));
@@ -40,6 +47,36 @@ pub(crate) fn every_call(scenario: Scenario) {
     }
     let shown = bad.iter().take(12).cloned().collect::<Vec<_>>().join("\n");
     assert!(bad.is_empty(), "{} cases ended badly, such as:\n{shown}", bad.len());
+}
+
+/// These differ from their siblings by what the call has done.
+fn matters_only_with_an_effect(mode: Mode) -> bool {
+    matches!(mode, Mode::LostAnswer(_) | Mode::DiesAfter)
+}
+
+/// A call without an effect. Runs are the same up to the call that goes wrong, so it is the same in every mode.
+fn only_looks(call: &str) -> bool {
+    const LOOKS: [&str; 18] = [
+        "store.get",
+        "store.find",
+        "store.list",
+        "store.read",
+        "runtime.info",
+        "runtime.has_artifact",
+        "runtime.list_artifacts",
+        "runtime.list_volumes",
+        "runtime.inspect",
+        "runtime.list",
+        "runtime.logs",
+        "runtime.wait",
+        "runtime.diagnose",
+        "proxy.status",
+        "planner.plan",
+        "prober.probe",
+        "logs.position",
+        "sealer.open",
+    ];
+    LOOKS.contains(&call)
 }
 
 struct Case {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use sh0_core::engine::Engine;
-use sh0_core::model::{Exit, Millis, Secret};
+use sh0_core::model::{Exit, Millis, Secret, Strategy};
 use sh0_core::ops::apps::{DeleteApp, ScaleApp, StopApp, UpdateApp};
 use sh0_core::ops::env::SetEnv;
 use sh0_core::ops::releases::Rollback;
@@ -18,6 +18,7 @@ pub(crate) enum Scenario {
     SecondDeploy,
     FailingDeploy,
     FailingReleaseCommand,
+    FailingRecreate,
     Rollback,
     EnvChange,
     Scale,
@@ -54,6 +55,12 @@ impl Scenario {
                 let update = UpdateApp { app: APP.parse()?, name: None, source: None, settings: Some(settings) };
                 call(engine, update).await.map(drop)
             }
+            Scenario::FailingRecreate => {
+                let mut settings = made.settings;
+                settings.strategy = Strategy::Recreate;
+                let update = UpdateApp { app: APP.parse()?, name: None, source: None, settings: Some(settings) };
+                call(engine, update).await.map(drop)
+            }
             Scenario::Rollback => {
                 call(engine, from(APP, "two")).await?;
                 world.rest().await?;
@@ -74,7 +81,7 @@ impl Scenario {
         match self {
             Scenario::FirstDeploy => call(engine, from(APP, "one")).await.map(drop),
             Scenario::SecondDeploy | Scenario::FailingReleaseCommand => call(engine, from(APP, "two")).await.map(drop),
-            Scenario::FailingDeploy => call(engine, from(APP, "bad")).await.map(drop),
+            Scenario::FailingDeploy | Scenario::FailingRecreate => call(engine, from(APP, "bad")).await.map(drop),
             Scenario::Rollback => match call(engine, Rollback { app: reference, to: Some(1) }).await {
                 Err(error) if error.detail().contains("serves already") => Ok(()),
                 result => result.map(drop),
