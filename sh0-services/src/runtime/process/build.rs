@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::instances::{Instances, blocking, is_release_id};
 use super::launch::{Launch, Program, read_json, shell, write_json};
-use super::layout::{make, remove_tree};
+use super::layout::{Layout, make, remove_tree};
 use super::record::{Meta, Record};
 use super::session;
 
@@ -48,16 +48,13 @@ pub(crate) async fn build(
 ) -> Result<Artifact> {
     missing_tools(request.plan, &instances.config.path)?;
     let (tree, plan, env) = (request.tree.clone(), request.plan.clone(), request.env.clone());
-    let mut salt = format!("{}/{}", request.platform, request.app);
-    if request.no_cache {
-        salt.push_str(&format!("/{}", request.deployment));
-    }
+    let salt = format!("{}/{}/{}", request.platform, request.app, request.deployment);
     let id = blocking(move || content_id(&tree, &plan, &env, &salt)).await?;
     let lock = builds.lock(&id);
     let _held = lock.lock().await;
     let artifact = Artifact { runtime: RuntimeKind::Process, id: id.clone(), image: None, port: None };
     if instances.layout.meta(request.app, &id).exists() {
-        sink.line(LogStream::Stdout, "this very source was built before; its release folder is used again");
+        sink.line(LogStream::Stdout, "this very deployment was built before; its release folder is used again");
         return Ok(artifact);
     }
     let wreckage = Wreckage { folder: Some(instances.layout.release(request.app, &id)) };
@@ -100,12 +97,11 @@ fn prepare(instances: &Instances, app: AppId, from: &Path, id: &str) -> Result<O
     remove_tree(&release)?;
     make(&release, 0o711, None)?;
     let tree = layout.tree(app, id);
-    make(&tree, 0o755, owner)?;
+    // Its owner's only when all is in it, and it is never followed into after that.
+    make(&tree, 0o700, None)?;
     copy_tree(from, &tree, owner)?;
-    let cache = layout.cache(app);
-    for folder in [&cache, &cache.join("home"), &cache.join("tmp")] {
-        make(folder, 0o700, owner)?;
-    }
+    make(&tree, 0o755, owner)?;
+    Layout::make_home(&layout.cache(app), owner)?;
     Ok(owner)
 }
 
@@ -165,6 +161,7 @@ fn launch(
         program: Program::Exec(shell(line)),
         env,
         cwd: tree,
+        volumes: Vec::new(),
         confine,
         beside: false,
         terminal: None,
@@ -315,8 +312,8 @@ pub(crate) fn sweep(instances: &Instances) {
 
 // ---- trees ----
 
-/// A hash of all that decides what a build makes: whose it is, the tree, the plan, the variables. Of a request that
-/// ignores caches, also its deployment.
+/// A hash of all that decides what a build makes: whose it is, the tree, the plan, the variables. And its deployment:
+/// instances may write into their release folder, and what they left there is no part of the next deployment.
 fn content_id(tree: &Path, plan: &Plan, env: &BTreeMap<EnvKey, Secret>, salt: &str) -> Result<String> {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
@@ -382,7 +379,8 @@ fn entries(root: &Path, folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(entries)
 }
 
-/// Copies what is in `from` into the folder `to`: files with their rights, symlinks as they are, nothing else.
+/// Copies what is in `from` into the folder `to`: files with their rights, symlinks as they are, nothing else. A folder
+/// gets its owner when all is in it: until then nobody else can put a link there that this would follow.
 pub(crate) fn copy_tree(from: &Path, to: &Path, owner: Option<u32>) -> io::Result<()> {
     copy_folder(from, from, to, owner)
 }
@@ -392,9 +390,10 @@ fn copy_folder(root: &Path, from: &Path, to: &Path, owner: Option<u32>) -> io::R
         let target = to.join(path.file_name().unwrap_or_default());
         let meta = path.symlink_metadata()?;
         if meta.is_dir() {
+            make(&target, 0o700, None)?;
+            copy_folder(root, &path, &target, owner)?;
             // Its owner writes into it, whatever the rights were.
             make(&target, (meta.mode() & 0o777) | 0o700, owner)?;
-            copy_folder(root, &path, &target, owner)?;
         } else if meta.is_symlink() {
             std::os::unix::fs::symlink(fs::read_link(&path)?, &target)?;
             std::os::unix::fs::lchown(&target, owner, owner)?;
@@ -444,7 +443,7 @@ mod tests {
         let first = id(&plan, &none, "app");
         assert!(is_release_id(&first));
         assert_eq!(first, id(&plan, &none, "app"));
-        assert_ne!(first, id(&plan, &none, "app/deployment"));
+        assert_ne!(first, id(&plan, &none, "another"));
         assert_ne!(first, id(&Plan { build: vec!["make".into()], ..Plan::default() }, &none, "app"));
         let env = BTreeMap::from([("A".parse().unwrap(), Secret::new("1"))]);
         assert_ne!(first, id(&plan, &env, "app"));

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
+use rustix::fs::FlockOperation;
 use sh0_core::model::{AppId, InstanceName, Secret};
 use sh0_core::traits::InstanceSpec;
 use sh0_core::{Error, Result};
@@ -13,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::instances::{Instances, blocking, is_release_id, local, program};
 use super::launch::{Key, State, read_json, write_json};
-use super::layout::make;
+use super::layout::{Layout, make};
 use super::record::{Command, Meta, Record};
 use super::uids;
 
@@ -45,15 +46,14 @@ impl Instances {
         let meta = self.meta(spec)?;
         program(&self.layout, spec.command.as_ref().map(Command::from), &meta, &spec.artifact.id, 1)?;
         let owner = self.owner(spec.labels.app)?;
+        let lock = self.layout.lock_instances()?;
+        rustix::fs::flock(&lock, FlockOperation::LockShared).map_err(io::Error::from)?;
         for folder in [self.layout.instance(&spec.name), self.layout.logs(&spec.name)] {
             make(&folder, 0o700, None)?;
         }
-        let tmp = self.layout.tmp(&spec.name);
-        for folder in [&tmp, &tmp.join("home"), &tmp.join("tmp")] {
-            make(folder, 0o700, owner)?;
-        }
+        Layout::make_home(&self.layout.tmp(&spec.name), owner)?;
         for mount in &spec.volumes {
-            self.show_volume(spec, mount, owner)?;
+            self.ensure_volume(spec.labels.app, &mount.name, owner)?;
         }
         // Chosen and written under one lock: no two instances of this runtime get the same.
         let _ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,28 +76,6 @@ impl Instances {
             true => Ok(Some(uids::of(&self.layout, app)?)),
             false => Ok(None),
         }
-    }
-
-    /// `data/<name>` in the app's folder leads to the volume. What the release brought there is the first content of an
-    /// empty volume, as with containers.
-    fn show_volume(&self, spec: &InstanceSpec, mount: &sh0_core::model::VolumeMount, owner: Option<u32>) -> Result<()> {
-        let volume = self.ensure_volume(spec.labels.app, &mount.name, owner)?;
-        let data = self.layout.tree(spec.labels.app, &spec.artifact.id).join("data");
-        if fs::symlink_metadata(&data).is_err() {
-            make(&data, 0o755, owner)?;
-        }
-        let link = data.join(mount.name.as_str());
-        if fs::read_link(&link).is_ok_and(|target| target == volume) || !data.symlink_metadata()?.is_dir() {
-            return Ok(());
-        }
-        if link.symlink_metadata().is_ok() {
-            if link.is_dir() && fs::read_dir(&volume)?.next().is_none() {
-                super::build::copy_tree(&link, &volume, owner)?;
-            }
-            fs::rename(&link, data.join(format!(".{}.of-the-release", mount.name)))?;
-        }
-        std::os::unix::fs::symlink(&volume, &link)?;
-        Ok(())
     }
 
     pub(crate) fn ensure_volume(

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::fs::FlockOperation;
 use rustix::process::{PidfdFlags, Signal};
 use sh0_core::model::{AppId, Exit, InstanceName, InstanceState, Millis, Secret, Timestamp};
 use sh0_core::traits::Observed;
@@ -20,7 +21,7 @@ use super::config::ProcessConfig;
 use super::create::is_free;
 use super::host::Host;
 use super::hub::Hub;
-use super::launch::{Ask, Launch, Program, State, Status, Supervise, Want, read_json, shell, write_json};
+use super::launch::{Ask, Launch, Program, Shown, State, Status, Supervise, Want, read_json, shell, write_json};
 use super::layout::{Layout, remove_tree};
 use super::procfs::{self, Proc, Stat};
 use super::record::{Command, Meta, Record};
@@ -172,14 +173,16 @@ impl Instances {
             read_json(&self.layout.meta(app, id))?.ok_or_else(|| Error::not_found("release folder", id))?;
         let tree = self.layout.tree(app, id);
         let tmp = self.layout.tmp(&record.name);
+        let owner = self.owner(app)?;
+        Layout::make_home(&tmp, owner)?;
         let volumes: Vec<_> =
             record.volumes.iter().map(|mount| (mount, self.layout.volume(app, &mount.name))).collect();
         let mut write = vec![tree.clone(), tmp.clone()];
         write.extend(volumes.iter().map(|(_, path)| path.clone()));
         let cgroups = self.host.cgroups.make(record.name.as_str(), &record.resources)?;
-        let confine = self.host.confine(self.owner(app)?, cgroups, &record.resources, write, tmp.join("tmp"));
+        let confine = self.host.confine(owner, cgroups, &record.resources, write, tmp.join("tmp"));
         let mut variables = self.base_env(&meta.paths, &tree, &tmp.join("home"), &tmp.join("tmp"));
-        for (mount, path) in volumes {
+        for (mount, path) in &volumes {
             let name = mount.name.as_str().to_ascii_uppercase().replace('-', "_");
             variables.insert(format!("SH0_VOLUME_{name}"), Secret::new(path.to_string_lossy()));
         }
@@ -192,6 +195,7 @@ impl Instances {
             program: program(&self.layout, command, &meta, id, record.port.unwrap_or_default())?,
             env: variables,
             cwd: tree,
+            volumes: volumes.into_iter().map(|(mount, path)| Shown { name: mount.name.clone(), path }).collect(),
             confine,
             beside: false,
             terminal: None,
@@ -325,6 +329,11 @@ impl Instances {
                 procfs::signal(pid, Signal::KILL);
             }
         }
+        if self.host.cgroups.paths(name.as_str()).is_empty() {
+            // Without groups, what left the session is known by its home, which nobody else has.
+            let home = format!("HOME={}", self.layout.tmp(name).join("home").display());
+            procfs::with_variable(&home).into_iter().for_each(|pid| procfs::signal(pid, Signal::KILL));
+        }
         self.host.cgroups.remove(name.as_str());
     }
 
@@ -348,13 +357,29 @@ impl Instances {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        remove_tree(&self.layout.instance(name))?;
+        // The folder goes last, because `sweep` finds by it what a crash cut off here.
         remove_tree(&self.layout.tmp(name))?;
         self.host.cgroups.remove(name.as_str());
         match fs::remove_file(self.layout.state(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
         }
+        Ok(remove_tree(&self.layout.instance(name))?)
+    }
+
+    /// Finishes what a crash cut off: an instance without its spec is being removed, and its launch file holds secrets.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        // Held: somebody else who makes instances below this folder has not written their specs yet.
+        let lock = self.layout.lock_instances()?;
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok(());
+        }
+        for name in self.names()?.iter().filter(|name| !self.layout.spec(name).exists()) {
+            if let Err(error) = self.remove_files(name) {
+                tracing::warn!(%name, %error, "what is left of a removed instance stays");
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn wait(&self, name: &InstanceName) -> Result<Exit> {

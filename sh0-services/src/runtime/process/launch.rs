@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sh0_core::model::{self, Exit, Secret, exec_line, wire};
+use sh0_core::model::{self, Exit, Secret, VolumeName, exec_line, wire};
 use sh0_core::traits::Terminal;
 
 use super::procfs::Proc;
@@ -27,6 +27,9 @@ pub(crate) struct Launch {
     pub env: BTreeMap<String, Secret>,
     /// Its working folder.
     pub cwd: PathBuf,
+    /// What it finds below `data` in there.
+    #[serde(default)]
+    pub volumes: Vec<Shown>,
     /// Its limits.
     pub confine: Confine,
     /// It runs beside an instance, in groups that are not its own to end.
@@ -37,6 +40,13 @@ pub(crate) struct Launch {
     pub state: Option<PathBuf>,
     /// How it is kept alive; absent for sessions.
     pub supervise: Option<Supervise>,
+}
+
+/// A volume that `data/<name>` leads to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    pub name: VolumeName,
+    pub path: PathBuf,
 }
 
 /// What a launch runs.

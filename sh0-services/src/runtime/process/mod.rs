@@ -23,7 +23,11 @@
 //! everywhere Landlock and mounts of its own hide the platform's files, as far as the host has them:
 //! [`capabilities`](sh0_core::traits::Runtime::capabilities) says it in words.
 //!
-//! **Deliberately absent:** images, private networks, a private root file system, and limits on which ports an app may
+//! An app may write into its release folder, as much software does. Every deployment gets a folder of its own, but a
+//! rollback, and a new release of the same deployment's artifact with other variables, find what was written there: what
+//! must not outlive an app that was broken into is deployed again from its source.
+//!
+//! **Deliberately absent:** a read-only release folder, images, private networks, a private root file system, and limits on which ports an app may
 //! listen on. Health is probed by the engine.
 
 mod beside;
@@ -83,7 +87,7 @@ impl ProcessRuntime {
         let this = instances.clone();
         blocking(move || {
             build::sweep(&this);
-            Ok(())
+            this.sweep()
         })
         .await?;
         Ok(ProcessRuntime { instances, builds: Builds::default() })

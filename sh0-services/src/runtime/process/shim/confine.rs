@@ -22,7 +22,7 @@ use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, complain};
+use super::{Failure, complain, volumes};
 use crate::runtime::process::launch::{Confine, Launch, Namespace, Program, read_json};
 
 /// `sh0-shim exec FILE PARENT [status]`: does not return when all goes well.
@@ -42,7 +42,7 @@ pub(super) fn main(file: &Path, parent: Option<OsString>) -> ExitCode {
         let _ = std::fs::remove_file(file);
     }
     let parent = parent.and_then(|text| text.to_str()?.parse().ok()).and_then(Pid::from_raw);
-    if let Err(error) = confine(&launch, parent) {
+    if let Err(error) = confine(&launch, parent).and_then(|()| volumes::show(&launch)) {
         return fail(status, 126, &format!("the surroundings of the command cannot be made: {error}"));
     }
     match &launch.program {
@@ -163,7 +163,11 @@ fn mounts(limits: &Confine) -> Result<(), Failure> {
     // Outer folders first: an inner one would be hidden again.
     shown.sort_by_key(|(path, _)| path.components().count());
     let tmp = match &limits.private_tmp {
-        Some(path) => Some(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?),
+        // It gets all rights to it: a link would lead an app to where it has none.
+        Some(path) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Some(rustix::fs::open(path, flags, Mode::empty())?)
+        }
         None => None,
     };
     for cover in &limits.cover {

@@ -16,6 +16,7 @@ mod poll;
 mod reap;
 mod run;
 mod session;
+mod volumes;
 
 use std::ffi::OsString;
 use std::io::Write;
