@@ -112,9 +112,12 @@ mod tests {
         host_of(&parts).map(|host| host.map(|host| host.name))
     }
 
+    /// Version, target, values of `Host`, and what is found.
+    type Case<'a> = (Version, &'a str, &'a [&'a str], Result<Option<&'a str>, &'a str>);
+
     #[test]
     fn one_host_or_a_refusal() {
-        let cases: &[(Version, &str, &[&str], Result<Option<&str>, &str>)] = &[
+        let cases: &[Case] = &[
             (Version::HTTP_11, "/", &["App.Example.COM:8080"], Ok(Some("app.example.com"))),
             (Version::HTTP_11, "/", &["app.example.com."], Ok(Some("app.example.com"))),
             (Version::HTTP_11, "/", &["app.example.com.:80"], Ok(Some("app.example.com"))),
