@@ -329,6 +329,11 @@ impl Instances {
                 procfs::signal(pid, Signal::KILL);
             }
         }
+        if self.host.cgroups.paths(name.as_str()).is_empty() {
+            // Without groups, what left the session is known by its home, which nobody else has.
+            let home = format!("HOME={}", self.layout.tmp(name).join("home").display());
+            procfs::with_variable(&home).into_iter().for_each(|pid| procfs::signal(pid, Signal::KILL));
+        }
         self.host.cgroups.remove(name.as_str());
     }
 

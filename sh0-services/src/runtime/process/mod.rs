@@ -27,8 +27,8 @@
 //! rollback, and a new release of the same deployment's artifact with other variables, find what was written there: what
 //! must not outlive an app that was broken into is deployed again from its source.
 //!
-//! **Deliberately absent:** a read-only release folder, images, private networks, a private root file system, and limits on which ports an app may
-//! listen on. Health is probed by the engine.
+//! **Deliberately absent:** a read-only release folder, images, private networks, a private root file system, and limits
+//! on which ports an app may listen on. Health is probed by the engine.
 
 mod beside;
 mod build;

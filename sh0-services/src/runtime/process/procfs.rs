@@ -138,6 +138,15 @@ pub(crate) fn of_session(session: i32) -> Vec<i32> {
     all().into_iter().filter(|(_, stat)| stat.session == session && !stat.ended()).map(|(pid, _)| pid).collect()
 }
 
+/// Living processes that were started with this variable, written `NAME=value`.
+pub(crate) fn with_variable(variable: &str) -> Vec<i32> {
+    let has = |pid: i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
+    };
+    all().into_iter().filter(|(pid, stat)| !stat.ended() && has(*pid)).map(|(pid, _)| pid).collect()
+}
+
 /// Sends a signal; one that is gone already is fine.
 pub(crate) fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {

@@ -182,15 +182,14 @@ impl Shim {
             && let Some(exit) = app.family.reap()
         {
             app.exit = Some(exit);
-            if self.deadline.is_some() {
-                app.family.terminate_newborn(self.asked_at);
-            }
         }
         let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if let Some(app) = &self.app {
             match app.exit {
                 // After a stop the rest of the family has the same time as its leader.
                 Some(exit) if self.deadline.is_none() || late || !app.family.lives() => self.ended(exit),
+                // Again in every round: it may still not be the program that will hear it.
+                Some(_) => app.family.terminate_newborn(self.asked_at),
                 None if late => app.family.kill(),
                 _ => {}
             }
