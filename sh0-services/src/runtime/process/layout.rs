@@ -232,7 +232,7 @@ mod tests {
         fs::write(&folder, "a file").unwrap();
         make(&folder, 0o700, None).unwrap();
         fs::write(folder.join("kept"), "").unwrap();
-        fs::set_permissions(&folder, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o000)).unwrap();
         make(&folder, 0o711, None).unwrap();
         assert!(folder.join("kept").exists() && mode(&folder) == 0o711);
     }
