@@ -70,7 +70,8 @@ async fn one_owner_at_a_time() {
 
 async fn an_app_outlives_the_control_plane() {
     let dir = tempfile::tempdir().unwrap();
-    let (data, source) = (dir.path().join("data"), dir.path().join("hello"));
+    // The data inside the app's folder, as with `sh0 up .` in a project: it is no part of the app.
+    let (data, source) = (dir.path().join("hello/data"), dir.path().join("hello"));
     std::fs::create_dir(&source).unwrap();
     std::fs::write(source.join("index.html"), "hello from v1").unwrap();
     let platform = Sh0::open(config(&data, true)).await.unwrap();
@@ -79,6 +80,8 @@ async fn an_app_outlives_the_control_plane() {
     assert_eq!(ended.state, DeploymentState::Live, "{:?}", ended.error);
     let app = platform.call(GetApp { app: "hello".parse().unwrap() }).await.unwrap();
     assert!(get(app.port).await.ends_with("hello from v1"));
+    assert!(data.join("key").exists());
+    assert!(get_path(app.port, "/data/key").await.starts_with("HTTP/1.1 404"), "the key is not served");
 
     platform.shutdown().await.unwrap();
     drop(platform);
@@ -97,9 +100,13 @@ async fn an_app_outlives_the_control_plane() {
 }
 
 async fn get(port: u16) -> String {
+    get_path(port, "/").await
+}
+
+async fn get_path(port: u16, path: &str) -> String {
     let answer = async {
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        let request = format!("GET / HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
