@@ -13,6 +13,7 @@ use crate::Outcome;
 use crate::engine::{self, OwnEngine, labelled};
 use crate::platform::{Platform, Programs, addr, probe_settings};
 use crate::report::{Report, millis};
+use crate::system::Process;
 use crate::trees::{Manner, Trees};
 
 /// Invariant I13 of the design: after the fault ends, all is as it should be within this time.
@@ -159,8 +160,11 @@ impl Stage {
         let owner = self.platform.id.ok_or("the platform has no id")?;
         let containers = labelled(&self.client().await?, owner).await?.len();
         let shims = self.platform.shims().len();
-        if (containers, shims) != (1, 1) {
-            return Err(format!("{containers} containers and {shims} shims, not one of each").into());
+        // A killed shim leaves its app behind: that must not run on beside its successor.
+        let is_app = |process: &Process| process.command.first().is_some_and(|word| word.ends_with("probe-app"));
+        let apps = self.platform.processes().iter().filter(|process| is_app(process)).count();
+        if (containers, shims, apps) != (1, 1, 1) {
+            return Err(format!("{containers} containers, {shims} shims and {apps} apps, not one of each").into());
         }
         Ok(())
     }
