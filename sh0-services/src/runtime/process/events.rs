@@ -84,8 +84,10 @@ impl Watcher {
     fn look_at(&mut self, name: &InstanceName) -> Vec<RuntimeEvent> {
         let Ok(record) = self.instances.record(name) else { return Vec::new() };
         let Some(record) = record else {
-            let gone = self.seen.remove(name);
-            return gone.map(|seen| RuntimeEvent::Removed(name.clone(), seen.app)).into_iter().collect();
+            let Some(gone) = self.seen.remove(name) else { return Vec::new() };
+            // Its end and its removal may lie between two looks.
+            let ended = (gone.status == Status::Running).then(|| RuntimeEvent::Ended(name.clone(), gone.app));
+            return ended.into_iter().chain([RuntimeEvent::Removed(name.clone(), gone.app)]).collect();
         };
         let Ok(state) = self.instances.state(name) else { return Vec::new() };
         let now = Seen { app: record.app, status: state.status, started_at: state.started_at, shim: state.shim };
