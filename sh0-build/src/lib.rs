@@ -1,4 +1,4 @@
-//! From a source tree to a [`Plan`](sh0_core::model::Plan): how it is built and started, and the Dockerfile that does it.
+//! From a source tree to a [`Plan`]: how it is built and started, and the Dockerfile that does it.
 //!
 //! A tree is a folder ([`DirTree`]) or only exists in memory ([`MemoryTree`]). One provider a language knows how trees
 //! of its language look; a Dockerfile, a Procfile and a `sh0.toml` in the tree, and the settings of the app, override

@@ -1,4 +1,4 @@
-//! What is proven: one module a row. Each answers a [`Report`](crate::report::Report).
+//! What is proven: one module a row. Each answers a [`Report`].
 
 pub mod apps;
 pub mod crash;
