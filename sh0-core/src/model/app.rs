@@ -43,7 +43,7 @@ pub struct App {
     /// Addresses that answer, the plain one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
-    /// Instances are replaced when it changes: the number of forced restarts.
+    /// How often somebody asked to restart it.
     #[serde(default)]
     pub restarts: u64,
     /// When it was created.
