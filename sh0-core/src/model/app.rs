@@ -43,9 +43,6 @@ pub struct App {
     /// Addresses that answer, the plain one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
-    /// How often somebody asked to restart it.
-    #[serde(default)]
-    pub restarts: u64,
     /// When it was created.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: Timestamp,

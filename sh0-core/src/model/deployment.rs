@@ -132,8 +132,6 @@ pub enum Step {
     Fetch,
     /// Finds out how to build and start it.
     Plan,
-    /// Looks for what would make it fail.
-    Check,
     /// Makes the artifact.
     Build,
     /// Freezes artifact, settings and environment.
@@ -161,7 +159,6 @@ impl Step {
     pub const ALL: &'static [Step] = &[
         Step::Fetch,
         Step::Plan,
-        Step::Check,
         Step::Build,
         Step::Release,
         Step::ReleaseCommand,
@@ -179,7 +176,6 @@ impl Step {
         match self {
             Step::Fetch => "fetch",
             Step::Plan => "plan",
-            Step::Check => "check",
             Step::Build => "build",
             Step::Release => "release",
             Step::ReleaseCommand => "release_command",
@@ -221,7 +217,4 @@ pub struct Made {
     /// By `release_command`: it has run, and is not run again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub release_command: bool,
-    /// By `switch`: the deployment whose instances served before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaced: Option<DeploymentId>,
 }

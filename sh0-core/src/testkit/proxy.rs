@@ -252,6 +252,7 @@ async fn apps_without_instances_say_why(proxy: &dyn Proxy) {
     let response = get(door, "a", "/").await;
     assert_eq!(response.status, 503, "an app without instances is not available");
     assert!(response.body.contains("app-1"), "the page names it: {}", response.body);
+    assert!(response.header("retry-after").is_some(), "it should serve: clients are told to try again");
     setup.table.generation = 2;
     if let Some(target) = setup.table.targets.get_mut(&app_id(1)) {
         target.notice = Some("it was stopped for the winter".to_owned());

@@ -53,8 +53,7 @@ pub(crate) async fn verdict(
     world: &World,
     engine: &Engine,
 ) -> Vec<String> {
-    // Requests fail for a while when the old must stop before the new starts: that is the owner's choice.
-    let mut wrong = if scenario == Scenario::FailingRecreate { Vec::new() } else { world.stage.violations() };
+    let mut wrong = world.stage.violations();
     wrong.extend(repeated_release_commands(world));
     if scenario == Scenario::Destroy {
         wrong.extend(destroyed(accepted, before, world, engine).await);

@@ -97,7 +97,6 @@ impl Handle<CreateApp> for Engine {
             lock: None,
             port: self.free_port(op.port).await?,
             urls: Vec::new(),
-            restarts: 0,
             created_at: self.now(),
         };
         let vars = self.sealed(id, &op.env)?;
@@ -177,14 +176,13 @@ impl Handle<StopApp> for Engine {
 
 impl Handle<RestartApp> for Engine {
     async fn handle(&self, op: RestartApp, cx: &Authorized) -> Result<Deployment> {
-        let mut row = self.find_app(&op.app).await?;
+        let row = self.find_app(&op.app).await?;
         if row.value.app.live.is_none() {
             return Err(Error::conflict(format!("`{}` was not deployed yet; deploy it first", row.value.app.name)));
         }
         if row.value.app.desired == Desired::Stopped {
             return Err(Error::conflict(format!("`{}` is stopped; start it", row.value.app.name)));
         }
-        row.value.app.restarts += 1;
         self.enqueue(cx, &row, DeploymentKind::Restart)
     }
 }

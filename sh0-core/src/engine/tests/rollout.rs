@@ -11,7 +11,8 @@ use crate::testkit::fakes::{Behaviour, Deed, FakePlanner, World, call, from};
 async fn update(engine: &crate::engine::Engine, world: &World, edit: impl FnOnce(&mut AppSettings)) {
     let mut settings = seen(world, engine).await.settings;
     edit(&mut settings);
-    let update = UpdateApp { app: "shop".parse().unwrap(), name: None, source: None, settings: Some(settings) };
+    let update =
+        UpdateApp { app: "shop".parse().unwrap(), name: None, port: None, source: None, settings: Some(settings) };
     call(engine, update).await.unwrap();
 }
 
@@ -67,6 +68,25 @@ async fn recreate_stops_the_old_first() {
     let stopped = position(&world, |deed| *deed == Deed::Stopped(old.clone()));
     let started = position(&world, |deed| *deed == Deed::Started(new.clone()));
     assert!(stopped < started, "two of them never run at once");
+    assert_eq!(world.stage.violations(), [""; 0], "nobody is sent to an instance that stops");
+    assert!(world.proxy.served(deployment.app).contains(&None), "meanwhile nobody serves");
+}
+
+#[tokio::test(start_paused = true)]
+async fn recreate_lets_the_old_finish_what_they_have_begun() {
+    let (world, engine) = open_shop().await;
+    update(&engine, &world, |settings| settings.strategy = Strategy::Recreate).await;
+    let old = seen(&world, &engine).await.live.unwrap().upstreams[0].instance.clone();
+    let request = world.proxy.begin(&old);
+    let deployment = call(&engine, from("shop", "two")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(now(&engine, &deployment).await.step, Some(Step::StopOld));
+    assert!(world.runtime.instance(&old).unwrap().state.is_running());
+    assert_eq!(world.proxy.target(deployment.app).unwrap().upstreams, [], "nothing new reaches it");
+    drop(request);
+    world.settle(&engine).await;
+    assert_eq!(world.stage.violations(), [""; 0]);
+    assert_eq!(now(&engine, &deployment).await.state, DeploymentState::Live);
 }
 
 #[tokio::test(start_paused = true)]

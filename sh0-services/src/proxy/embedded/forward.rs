@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use http_body::Body;
 use http_body_util::Full;
@@ -257,9 +257,14 @@ impl Journey {
         let name = &app.target.name;
         let text = match &app.target.notice {
             Some(notice) => format!("The app {name} does not serve: {notice}."),
-            None => format!("The app {name} has no running instance at the moment."),
+            None => format!("The app {name} has no running instance at the moment. Try again in a few seconds."),
         };
-        self.about(app, StatusCode::SERVICE_UNAVAILABLE, "Not serving", &text)
+        let mut response = self.about(app, StatusCode::SERVICE_UNAVAILABLE, "Not serving", &text);
+        if app.target.notice.is_none() {
+            // It should serve: its instances are being replaced or started again (RFC 9110 section 10.2.3).
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        response
     }
 
     fn unreachable(&self, app: &App) -> Response<Reply> {

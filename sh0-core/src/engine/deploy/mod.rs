@@ -1,0 +1,133 @@
+//! A deployment: typed steps with a journal. Before each step's effect an intent is written, after it a done; names are
+//! deterministic, so every effect is create-or-adopt and a step that was interrupted is simply run again.
+//!
+//! ```text
+//! fetch -> plan -> build -> release -> release command -> [stop old] -> create -> start -> health -> switch -> drain -> retire
+//!                                                                                              commit point ^
+//! ```
+//!
+//! Before the switch a failure or a cancel undoes everything that this deployment made, and the old release serves on
+//! (invariant: a failed deploy changes nothing). After the switch there is only forward.
+
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `release` | from a source to a release, and its release command |
+//! | `rollout` | from a release to instances that serve, and back when that fails |
+//! | `journal` | how a deployment is written down |
+//! | `output` | what its commands print |
+
+mod journal;
+mod output;
+mod release;
+mod rollout;
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Engine;
+use super::executor::passes;
+use super::repo::{AppRow, CancelRow, Change, ReleaseRow, Row};
+use super::state::lock;
+use crate::model::{Deployment, DeploymentKind, DeploymentState, EventKind, ReleaseId, Step, Timestamp, Upstream};
+use crate::{Code, Error, Result};
+
+/// A deployment on its way.
+struct Deploy<'a> {
+    engine: &'a Engine,
+    app: AppRow,
+    row: Row<Deployment>,
+    cancel: CancellationToken,
+    /// Events that the next commit takes along.
+    pending: Change,
+    /// When the present step began.
+    began: Timestamp,
+    upstreams: Vec<Upstream>,
+    /// The app was stopped, and this deployment starts it.
+    starts: bool,
+}
+
+impl Engine {
+    /// Runs a deployment from where it is to its end. Fails only with what a later try may not meet.
+    pub(crate) async fn deploy(&self, app: Row<AppRow>, row: Row<Deployment>) -> Result<()> {
+        let id = row.value.id;
+        let cancel = CancellationToken::new();
+        lock(&self.inner.cancels).insert(id, cancel.clone());
+        if self.repo().get::<CancelRow>(id).await?.is_some() {
+            cancel.cancel();
+        }
+        let mut deploy = Deploy {
+            engine: self,
+            app: app.value,
+            row,
+            cancel,
+            pending: Change::default(),
+            began: self.now(),
+            upstreams: Vec::new(),
+            starts: false,
+        };
+        let ended = deploy.run().await;
+        lock(&self.inner.cancels).remove(&id);
+        ended
+    }
+}
+
+impl Deploy<'_> {
+    async fn run(&mut self) -> Result<()> {
+        let committed = self.row.value.step.is_some_and(|step| step >= Step::Drain);
+        if let Some(problem) = self.row.value.error.clone().filter(|_| !committed) {
+            // It had failed and was being undone: nothing of it is tried again.
+            return self.undo(problem.into()).await;
+        }
+        if !committed {
+            let cancel = self.cancel.clone();
+            let before = tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(Error::new(Code::Cancelled, "cancelled before the switch; nothing has changed")),
+                done = self.until_switch() => done,
+            };
+            match before {
+                Ok(()) => {}
+                // The store itself is away or another writer came first: look again, decide then.
+                Err(error) if passes(&error) && !self.gives_up(&error) => return Err(error),
+                Err(error) => return self.undo(error).await,
+            }
+        }
+        self.after_switch().await
+    }
+
+    /// Whether a passing fault is held against the deployment: a runtime that is away while it is needed fails it, after
+    /// the deployment has waited as long as an instance may take to start.
+    fn gives_up(&self, error: &Error) -> bool {
+        let started = self.row.value.started_at.unwrap_or(self.row.value.created_at);
+        let waited: Duration = self.engine.now().duration_since(started).try_into().unwrap_or_default();
+        error.code() != Code::Conflict && waited > self.app.app.settings.health.start_period.into()
+    }
+
+    async fn until_switch(&mut self) -> Result<()> {
+        self.row.value.state = DeploymentState::Running;
+        self.row.value.started_at.get_or_insert(self.engine.now());
+        self.row.value.step = None;
+        self.tell(EventKind::State { state: DeploymentState::Running, error: None })?;
+        let release = match self.row.value.kind.clone() {
+            DeploymentKind::Deploy { source, no_cache } => self.make_release(source, no_cache).await?,
+            DeploymentKind::Config => self.derive_release().await?,
+            DeploymentKind::Rollback { to } => self.existing_release(to).await?,
+            DeploymentKind::Restart => {
+                let live = self.app.app.live.as_ref().ok_or_else(|| {
+                    Error::new(Code::DeployFailed, "nothing serves that could be restarted; deploy first")
+                })?;
+                self.existing_release(live.release).await?
+            }
+        };
+        if matches!(self.row.value.kind, DeploymentKind::Deploy { .. } | DeploymentKind::Config) {
+            self.release_command(&release).await?;
+        }
+        self.replace(&release).await
+    }
+    async fn load_release(&self, id: ReleaseId) -> Result<ReleaseRow> {
+        let row = self.engine.repo().get::<ReleaseRow>(id).await?;
+        row.map(|row| row.value).ok_or_else(|| Error::not_found("release", id))
+    }
+}
