@@ -271,7 +271,7 @@ impl Platform {
 
     /// Changes settings; they take effect with the next deployment.
     pub async fn settings(&self, app: &App, settings: AppSettings) -> Outcome {
-        let update = UpdateApp { app: app.id.into(), name: None, source: None, settings: Some(settings) };
+        let update = UpdateApp { app: app.id.into(), name: None, port: None, source: None, settings: Some(settings) };
         self.api().call(update).await?;
         Ok(())
     }

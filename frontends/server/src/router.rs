@@ -20,7 +20,7 @@ use futures_util::{Stream, StreamExt};
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 use sh0::listen::Admission;
-use sh0::ops::http::{PREFIX, decode, resume};
+use sh0::ops::http::{INPUT_HEADER, PREFIX, decode, from_header, resume};
 use sh0::ops::{self, OpDef, OpKind};
 use sh0::traits::ByteStream;
 use sh0::{Error, Result, Sh0};
@@ -103,9 +103,10 @@ async fn run(
 ) -> Result<Response, Refusal> {
     let caller = caller(shared, parts, id).await?;
     let kind = op.meta.kind;
-    let json = match op.meta.method.has_body() && matches!(kind, OpKind::Unary | OpKind::Stream) {
-        true => read_json(parts, body).await?,
-        false => None,
+    let json = match kind {
+        OpKind::Unary | OpKind::Stream if op.meta.method.has_body() => read_json(parts, body).await?,
+        OpKind::Duplex => parts.headers.get(INPUT_HEADER).map(|input| from_header(input.as_bytes())).transpose()?,
+        _ => None,
     };
     let input = read_input(op, parts, json).await?;
     match kind {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use sh0::ops::http::INPUT_HEADER;
 use sh0::ops::{self, OpKind, contract};
 
 fn walk<'a>(value: &'a Value, visit: &mut impl FnMut(&'a str, &'a Value)) {
@@ -84,8 +85,8 @@ fn operations_say_what_they_need_and_risk() {
     let follow = &document["paths"]["/api/v1/projects/{project}/apps/{app}/logs/follow"]["get"];
     assert!(follow["responses"]["200"]["content"].get("text/event-stream").is_some());
     let exec = &document["paths"]["/api/v1/projects/{project}/apps/{app}/exec"]["get"];
-    let command = exec["parameters"].as_array().unwrap().iter().find(|p| p["name"] == "command").unwrap();
-    assert_eq!(command["content"]["application/json"]["schema"]["type"], "array");
+    let input = exec["parameters"].as_array().unwrap().iter().find(|p| p["in"] == "header").unwrap();
+    assert_eq!(input["content"]["application/json"]["schema"]["properties"]["command"]["type"], "array");
 }
 
 /// Each field of each input is in the document once, with the very schema of the contract; so is each output.
@@ -104,9 +105,11 @@ fn nothing_of_the_contract_is_lost() {
             contract().inputs[name].get("properties").and_then(Value::as_object).into_iter().flatten()
         {
             let parameter = operation["parameters"].as_array().unwrap().iter().find(|p| p["name"] == *field);
+            let header = operation["parameters"].as_array().unwrap().iter().find(|p| p["name"] == INPUT_HEADER);
             let places = [
                 parameter.map(|p| &p["schema"]),
                 parameter.map(|p| &p["content"]["application/json"]["schema"]),
+                header.map(|p| &p["content"]["application/json"]["schema"]["properties"][field]),
                 Some(&body["properties"][field]),
             ];
             let found: Vec<&Value> = places.into_iter().flatten().filter(|place| !place.is_null()).collect();

@@ -62,15 +62,16 @@ impl Bench {
                 body = serde_json::to_vec(&input).unwrap();
                 head += "content-type: application/json\n";
             }
+            OpKind::Duplex => {
+                head += "upgrade: websocket\nconnection: upgrade\nsec-websocket-version: 13\n";
+                head += "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\n";
+                head += &format!("{}: {}\n", ops::http::INPUT_HEADER, Value::from(input));
+            }
             _ => {
                 let query: Vec<_> =
                     input.iter().map(|(key, value)| format!("{}={}", encode(key), encode(&plain(value)))).collect();
                 path = format!("{path}?{}", query.join("&"));
             }
-        }
-        if op.meta.kind == OpKind::Duplex {
-            head += "upgrade: websocket\nconnection: upgrade\nsec-websocket-version: 13\n";
-            head += "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\n";
         }
         let method = ops::openapi::method(op).as_str();
         let head = format!("{method} {path} HTTP/1.1\n{head}content-length: {}", body.len());

@@ -138,6 +138,60 @@ async fn a_session_carries_bytes_sizes_and_the_exit() {
     }
 }
 
+/// What lies on the way of a websocket, and writes every address into its log.
+#[tokio::test]
+async fn what_is_run_does_not_travel_in_an_address() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = format!("http://{}", listener.local_addr().unwrap());
+    let proxy = tokio::spawn(async move {
+        let (mut seen, mut heads) = (Vec::new(), 0);
+        while heads < 2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (read, mut write) = stream.split();
+            let mut lines = BufReader::new(read).lines();
+            while let Some(line) = lines.next_line().await.unwrap() {
+                let ended = line.is_empty();
+                seen.push(line);
+                if ended {
+                    heads += 1;
+                    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nok\n";
+                    tokio::io::AsyncWriteExt::write_all(&mut write, answer.as_bytes()).await.unwrap();
+                    break;
+                }
+            }
+        }
+        seen
+    });
+    let door = Sh0::connect(target.parse().unwrap(), None).await.unwrap().dispatch();
+    let input = json!({ "app": "web", "command": ["psql", "hunter2"], "env": { "PASSWORD": "hunter2" } });
+    door.duplex(find("instances.run").unwrap(), input).await.err().expect("it is no server");
+    let seen = proxy.await.unwrap();
+    let with_secrets: Vec<_> = seen.iter().filter(|line| line.contains("hunter2")).collect();
+    assert!(seen.iter().any(|line| line == "GET /api/v1/projects/default/apps/web/run HTTP/1.1"), "{seen:?}");
+    assert!(with_secrets.len() == 1 && with_secrets[0].starts_with("sh0-input: "), "{seen:?}");
+}
+
+#[tokio::test]
+async fn variables_of_a_run_arrive_byte_for_byte() {
+    let bench = Bench::new(Fake::default()).await;
+    let nasty = "$HOME ${x} `id` \"q\" 'y' \\ \n\r\t\u{7f} = ü 😀 \u{202e}";
+    let large = "ü".repeat(9_000);
+    let input = json!({ "app": "web", "command": ["env", nasty], "env": { "NASTY": nasty, "LARGE": large } });
+    for platform in [bench.over_unix().await, bench.over_tcp("admin").await] {
+        let mut session = platform.dispatch().duplex(find("instances.run").unwrap(), input.clone()).await.unwrap();
+        session.input.close().await.unwrap();
+        assert!(session.output.next().await.is_none());
+        assert_eq!(session.exit.await.unwrap().code, 7);
+        let endless = json!({ "app": "web", "command": ["env"], "env": { "LARGE": "x".repeat(70_000) } });
+        let refused = platform.dispatch().duplex(find("instances.run").unwrap(), endless).await.err().unwrap();
+        assert!(refused.code() == Code::TooLarge && refused.detail().contains("standard input"), "{refused:?}");
+    }
+    for (_, _, seen) in bench.calls() {
+        assert!(seen["env"] == input["env"] && seen["command"] == input["command"], "{seen}");
+    }
+}
+
 #[tokio::test]
 async fn dropping_a_session_ends_the_command() {
     let bench = Bench::new(Fake::default()).await;

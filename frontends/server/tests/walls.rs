@@ -104,7 +104,8 @@ async fn tcp_needs_a_token_and_the_role_counts() {
     assert_eq!(get(&bench, "/api/v1/projects", reader).await.status, 200);
     assert_eq!(get(&bench, "/api/v1/tokens", reader).await.status, 403);
     let upgrade = "connection: upgrade\nupgrade: websocket\nsec-websocket-version: 13\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\n";
-    let exec = "/api/v1/projects/default/apps/web/exec?command=%5B%22id%22%5D";
+    let exec = "/api/v1/projects/default/apps/web/exec";
+    let upgrade = &format!("{upgrade}sh0-input: {{\"command\":[\"id\"]}}\n");
     let answer = raw_upgrade(&bench, exec, &format!("{reader}{upgrade}")).await;
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     let answer = raw_upgrade(&bench, exec, &format!("{BEARER}{upgrade}origin: http://evil.com\n")).await;

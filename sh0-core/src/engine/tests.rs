@@ -8,6 +8,7 @@ mod env;
 mod fakes;
 mod health;
 mod lifecycle;
+mod lock;
 mod logs;
 mod queue;
 mod reconcile;

@@ -35,7 +35,7 @@ pub struct App {
     /// What serves now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<Live>,
-    /// Why deployments are refused, while they are.
+    /// Why changes are refused, while they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<Lock>,
     /// The port on which the platform's proxy answers for this app alone, whatever the host name.
@@ -107,7 +107,7 @@ pub struct Live {
     pub upstreams: Vec<Upstream>,
 }
 
-/// Deployments are refused until it is taken away.
+/// Changes of what serves, of addresses and of data are refused until it is taken away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lock {
     /// Why.

@@ -287,6 +287,14 @@ fn git_url(what: &'static str, text: &str) -> Result<String, ParseError> {
         if scheme != "file" && url.host_str().is_none_or(|host| host.is_empty() || host.starts_with('-')) {
             return Err(ParseError::new(what, "has no usable host", hint));
         }
+        let public = "leave it out: addresses are stored and shown as they are; name a repository that needs no password, or \
+            deploy a folder that has it";
+        if url.password().is_some() || (scheme.starts_with("http") && !url.username().is_empty()) {
+            return Err(ParseError::new(what, "has a user, password or token in it", public));
+        }
+        if url.query().is_some() {
+            return Err(ParseError::new(what, "has a query, which may hold a token", public));
+        }
         if url.username().starts_with('-') {
             return Err(ParseError::new(what, "has a user that starts with `-`", hint));
         }

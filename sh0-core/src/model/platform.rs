@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AppId, PlatformId, ProjectId, ProjectName, Revealed, Timestamp, TokenId, TokenName, VolumeName};
+use super::{AppId, AppName, PlatformId, ProjectId, ProjectName, Revealed, Timestamp, TokenId, TokenName, VolumeName};
 use crate::auth::Role;
 
 /// A group of apps.
@@ -97,6 +97,9 @@ pub struct Status {
     pub data: String,
     /// How many apps it has, with those that are being destroyed.
     pub apps: u64,
+    /// Those that are being destroyed: no other operation finds them any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destroying: Vec<Destroying>,
     /// Deployments that wait or run.
     pub deployments: u64,
     /// Where the proxy listens for host names.
@@ -105,6 +108,15 @@ pub struct Status {
     pub generation: u64,
     /// What each part can do.
     pub parts: Vec<Part>,
+}
+
+/// An app of which something is left still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Destroying {
+    /// Its id.
+    pub id: AppId,
+    /// Its name; free again when nothing is left.
+    pub name: AppName,
 }
 
 /// A part of the platform, and what it can do.

@@ -94,6 +94,10 @@ pub struct UpdateApp {
     /// Where its code comes from when a deployment does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// The port on which the proxy answers for this app alone, at once in place of the present one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub port: Option<u16>,
     /// All settings, in place of the present ones. They take effect with the next deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<AppSettings>,
@@ -175,13 +179,16 @@ impl Operation for ScaleApp {
     type Output = App;
 }
 
-/// Refuse deployments until the app is unlocked. What runs goes on.
+/// Keep an app as it is: what would change its instances, its addresses or its data is refused until it is unlocked.
+///
+/// That is: to deploy, roll back, restart, start, stop, scale, rename, move to another port, add or remove domains, remove
+/// volumes, destroy. What runs goes on; environment and settings can be changed, and wait for a deployment after that.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LockApp {
     /// The app.
     pub app: AppRef,
-    /// Why: shown to whoever tries to deploy.
+    /// Why: shown to whoever is refused.
     #[serde(default)]
     #[schemars(length(max = 500))]
     pub reason: String,
@@ -192,7 +199,7 @@ impl Operation for LockApp {
     type Output = App;
 }
 
-/// Allow deployments again.
+/// Allow changes of a locked app again.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnlockApp {

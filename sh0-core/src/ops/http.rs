@@ -1,14 +1,18 @@
-//! How an operation's input travels over HTTP: path parameters, query string, JSON body. Client and server both use
-//! this, so they cannot disagree.
+//! How an operation's input travels over HTTP: path parameters, query string, JSON body, and for websockets a header.
+//! Client and server both use this, so they cannot disagree.
 
 use serde_json::{Map, Value};
 
-use super::{Meta, OpDef, contract};
+use super::{Meta, OpDef, OpKind, contract};
 use crate::model::{AppRef, ProjectRef};
 use crate::{Error, Result};
 
 /// Below which all routes lie.
 pub const PREFIX: &str = "/api/v1";
+
+/// Carries the input of a duplex operation beside its path: JSON in ASCII. A websocket begins with GET, which has no body,
+/// and its address ends up in the logs of every proxy on the way: what somebody runs, and with which secrets, must not.
+pub const INPUT_HEADER: &str = "sh0-input";
 
 /// An operation's input on its way out.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +21,8 @@ pub struct Parts {
     pub uri: String,
     /// The JSON body, where the method has one.
     pub body: Option<Value>,
+    /// The value of [`INPUT_HEADER`], for a duplex operation.
+    pub header: Option<String>,
 }
 
 /// Splits an input into path, query and body.
@@ -37,15 +43,39 @@ pub fn encode(meta: &Meta, input: Value) -> Result<Parts> {
             None => uri.push_str(part),
         }
     }
-    if meta.method.has_body() && !matches!(meta.kind, super::OpKind::Upload | super::OpKind::Duplex) {
-        return Ok(Parts { uri, body: Some(Value::Object(fields)) });
+    match meta.kind {
+        OpKind::Duplex => return Ok(Parts { uri, body: None, header: Some(ascii(&Value::Object(fields))) }),
+        OpKind::Unary | OpKind::Stream if meta.method.has_body() => {
+            return Ok(Parts { uri, body: Some(Value::Object(fields)), header: None });
+        }
+        _ => {}
     }
     let query: Vec<String> =
         fields.iter().map(|(key, value)| format!("{key}={}", percent_encode(&plain(value)))).collect();
     if !query.is_empty() {
         uri = format!("{uri}?{}", query.join("&"));
     }
-    Ok(Parts { uri, body: None })
+    Ok(Parts { uri, body: None, header: None })
+}
+
+/// The value in an [`INPUT_HEADER`], which [`decode`] takes as the body.
+pub fn from_header(header: &[u8]) -> Result<Value> {
+    serde_json::from_slice(header).map_err(|error| {
+        Error::invalid(INPUT_HEADER, format!("is not JSON: {error}"), "send the input as JSON in ASCII")
+    })
+}
+
+/// JSON that fits in a header (RFC 9110 section 5.5): what is not printable ASCII is escaped (RFC 8259 section 7).
+fn ascii(value: &Value) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    for c in value.to_string().chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| write!(out, "\\u{unit:04x}").unwrap_or_default()),
+        }
+    }
+    out
 }
 
 /// Puts path parameters, query pairs (both percent-decoded) and body together to the input they came from.
@@ -74,6 +104,10 @@ pub fn decode(
         }
     }
     for (name, text) in query {
+        if op.meta.secrets.contains(&name.as_str()) {
+            let hint = format!("send it in the body, or for a websocket in the header `{INPUT_HEADER}`");
+            return Err(Error::invalid(name, "is secret, and addresses are not", hint));
+        }
         let value = typed(op, &name, text);
         if fields.insert(name.clone(), value).is_some() {
             return Err(Error::invalid(name, "is given twice", "give it once"));

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::http::PREFIX;
+use super::http::{INPUT_HEADER, PREFIX};
 use super::{Contract, Method, OpDef, OpKind, contract};
 
 /// The `paths` object: every operation under its path and method.
@@ -49,7 +49,14 @@ fn operation(op: &'static OpDef, contract: &Contract) -> Value {
             operation["requestBody"] = bytes;
         }
         OpKind::Unary | OpKind::Stream if op.meta.method.has_body() && !fields.is_empty() => {
-            operation["requestBody"] = json_body(std::mem::take(&mut fields), &required, input);
+            operation["requestBody"] = json_input(std::mem::take(&mut fields), &required, input);
+        }
+        OpKind::Duplex => {
+            let mut header = json_input(std::mem::take(&mut fields), &required, input);
+            header["name"] = INPUT_HEADER.into();
+            header["in"] = "header".into();
+            header["description"] = "The input, as JSON in ASCII: other characters as \\uXXXX.".into();
+            parameters.push(header);
         }
         _ => {}
     }
@@ -100,8 +107,8 @@ fn query_parameter(name: &str, schema: Value, required: bool, contract: &Contrac
     parameter
 }
 
-/// What is left of the input when the path has had its part.
-fn json_body(fields: Map<String, Value>, required: &[&str], input: &Map<String, Value>) -> Value {
+/// What is left of the input when the path has had its part: a body, or with a name a parameter.
+fn json_input(fields: Map<String, Value>, required: &[&str], input: &Map<String, Value>) -> Value {
     let required: Vec<&str> = required.iter().copied().filter(|name| fields.contains_key(*name)).collect();
     let mut schema = input.clone();
     schema.insert("properties".into(), fields.into());

@@ -54,7 +54,7 @@ fn input_survives_the_way_over_http() {
         (
             "instances.exec",
             json!({ "app": "web", "command": ["echo", "a b"] }),
-            "/api/v1/projects/default/apps/web/exec?command=%5B%22echo%22%2C%22a%20b%22%5D",
+            "/api/v1/projects/default/apps/web/exec",
             None,
         ),
     ];
@@ -81,7 +81,30 @@ fn decode_uri(op: &OpDef, parts: &http::Parts) -> Value {
         .zip(template)
         .filter_map(|(value, name)| Some((name.strip_prefix('{')?.strip_suffix('}')?.to_owned(), value.to_owned())))
         .collect();
-    http::decode(op, path, url.query_pairs().into_owned(), parts.body.clone()).unwrap()
+    let header = parts.header.as_ref().map(|text| http::from_header(text.as_bytes()).unwrap());
+    http::decode(op, path, url.query_pairs().into_owned(), parts.body.clone().or(header)).unwrap()
+}
+
+#[test]
+fn what_is_run_and_with_which_secrets_stays_out_of_addresses() {
+    let op = find("instances.run").unwrap();
+    let nasty = "$HOME \"q\" 'y' \\ \n\r\t\u{7f}\u{0} = ü 😀 \u{202e}";
+    let input = json!({ "app": "web", "command": ["printf", nasty], "env": { "KEY": nasty } });
+    let parts = http::encode(&op.meta, input.clone()).unwrap();
+    assert_eq!(parts.uri, "/api/v1/projects/default/apps/web/run");
+    let header = parts.header.clone().unwrap();
+    assert!(header.chars().all(|c| matches!(c, ' '..='~')), "{header}");
+    let mut back = decode_uri(op, &parts);
+    back["app"] = "web".into();
+    assert_eq!(back, input);
+
+    for (name, field) in [("instances.run", "env"), ("env.set", "vars"), ("env.import", "content")] {
+        let query = [(field.to_owned(), "{\"KEY\":\"hunter2\"}".to_owned())];
+        let error = http::decode(find(name).unwrap(), [], query, None).unwrap_err();
+        assert_eq!(error.fields()[0].field, field);
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+    assert_eq!(http::from_header("ü".as_bytes()).unwrap_err().fields()[0].field, http::INPUT_HEADER);
 }
 
 #[test]

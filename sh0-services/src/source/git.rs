@@ -84,9 +84,9 @@ impl<'a> Git<'a> {
         tree: &Path,
         note: &(dyn Fn(&str) + Sync),
     ) -> Result<Revision> {
-        let remote = Remote { url, shown: shown(url) };
+        let remote = Remote { url };
         let work = async {
-            note(&format!("fetching {}{}", remote.shown, reference.map(|r| format!(" at {r}")).unwrap_or_default()));
+            note(&format!("fetching {}{}", remote.url, reference.map(|r| format!(" at {r}")).unwrap_or_default()));
             self.init(url).await?;
             let commit = self.fetch_commit(&remote, reference, note).await?;
             self.checkout(&commit, tree).await?;
@@ -97,12 +97,12 @@ impl<'a> Git<'a> {
             Ok(Revision { id: commit, message: Some(message).filter(|message| !message.is_empty()) })
         };
         tokio::time::timeout(self.time, work).await.unwrap_or_else(|_| {
-            let text = format!("fetching {} took longer than {} s", remote.shown, self.time.as_secs());
+            let text = format!("fetching {} took longer than {} s", remote.url, self.time.as_secs());
             Err(Error::new(Code::Timeout, text))
         })
     }
 
-    /// The repository, with the remote in its configuration: an address may hold a password, and arguments are public.
+    /// The repository, with the remote in its configuration.
     async fn init(&self, url: &GitUrl) -> Result<()> {
         place::private_folder(&self.repository)?;
         self.call(&["init", "--quiet", "--bare", "--template="]).await?;
@@ -175,7 +175,7 @@ impl<'a> Git<'a> {
         } else {
             format!("branches there: {}", branches.join(", "))
         };
-        Err(Error::not_found("branch, tag or commit", name).context(format!("{}: {hint}", remote.shown)))
+        Err(Error::not_found("branch, tag or commit", name).context(format!("{}: {hint}", remote.url)))
     }
 
     async fn everything(&self, remote: &Remote<'_>) -> Result<()> {
@@ -290,22 +290,20 @@ async fn bounded(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8
     Ok(kept)
 }
 
-/// Where it is fetched from, and how that is written where people read it.
+/// Where it is fetched from.
 struct Remote<'a> {
     url: &'a GitUrl,
-    shown: String,
 }
 
 impl Remote<'_> {
     fn missing(&self, what: &str) -> Error {
-        Error::not_found("such commit", what).context(&self.shown)
+        Error::not_found("such commit", what).context(self.url)
     }
 
     /// Git has one exit code for everything: its words (in `LC_ALL=C`) tell what happened.
     fn failure(&self, errors: &str, reference: Option<&GitRef>) -> Error {
-        let errors = errors.replace(self.url.as_str(), &self.shown);
         let says = |texts: &[&str]| texts.iter().any(|text| errors.contains(text));
-        let shown = &self.shown;
+        let url = self.url;
         let (code, text) = if says(&[
             "Authentication failed",
             "could not read Username",
@@ -316,7 +314,7 @@ impl Remote<'_> {
             (
                 Code::Forbidden,
                 format!(
-                    "{shown} does not exist or is private; private repositories need a deploy key over ssh, which sh0 does not manage yet: use a public address, or deploy a folder"
+                    "{url} does not exist or is private; private repositories need a deploy key over ssh, which sh0 does not manage yet: use a public address, or deploy a folder"
                 ),
             )
         } else if says(&[
@@ -328,21 +326,21 @@ impl Remote<'_> {
             (
                 Code::Forbidden,
                 format!(
-                    "{shown} refuses this machine; private repositories need a deploy key over ssh, which sh0 does not manage yet: use a public address, or deploy a folder"
+                    "{url} refuses this machine; private repositories need a deploy key over ssh, which sh0 does not manage yet: use a public address, or deploy a folder"
                 ),
             )
         } else if says(&["couldn't find remote ref HEAD"]) {
-            (Code::NotFound, format!("{shown} has no commits on its default branch; push one, or name a branch"))
+            (Code::NotFound, format!("{url} has no commits on its default branch; push one, or name a branch"))
         } else if says(&["couldn't find remote ref", "not our ref"]) {
             let name = reference.map(GitRef::as_str).unwrap_or("the reference");
-            (Code::NotFound, format!("{shown} has no `{name}`"))
+            (Code::NotFound, format!("{url} has no `{name}`"))
         } else if says(&[
             "does not appear to be a git repository",
             "not found",
             "Could not find repository",
             "does not exist",
         ]) {
-            (Code::NotFound, format!("there is no git repository at {shown}"))
+            (Code::NotFound, format!("there is no git repository at {url}"))
         } else if says(&[
             "Could not resolve",
             "Connection refused",
@@ -355,11 +353,11 @@ impl Remote<'_> {
             "early EOF",
             "error: 5",
         ]) {
-            (Code::Unavailable, format!("{shown} does not answer: {}", last_line(&errors)))
+            (Code::Unavailable, format!("{url} does not answer: {}", last_line(errors)))
         } else if says(&["certificate", "SSL"]) {
-            (Code::Unavailable, format!("the certificate of {shown} is not accepted: {}", last_line(&errors)))
+            (Code::Unavailable, format!("the certificate of {url} is not accepted: {}", last_line(errors)))
         } else {
-            return failed(&errors).context(format!("fetching {shown}"));
+            return failed(errors).context(format!("fetching {url}"));
         };
         Error::new(code, text)
     }
@@ -381,18 +379,6 @@ fn is_full_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The address without user and password.
-fn shown(url: &GitUrl) -> String {
-    match url.as_str().split_once("://") {
-        Some((scheme, rest)) if scheme != "file" => {
-            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-            format!("{scheme}://{host}/{path}")
-        }
-        _ => url.to_string(),
-    }
-}
-
 /// Says what the tree asks for and did not get.
 fn absent(tree: &Path, note: &(dyn Fn(&str) + Sync)) {
     if tree.join(".gitmodules").is_file() {
@@ -401,23 +387,5 @@ fn absent(tree: &Path, note: &(dyn Fn(&str) + Sync)) {
     let attributes = fs::read_to_string(tree.join(".gitattributes")).unwrap_or_default();
     if attributes.contains("filter=lfs") {
         note("the repository uses Git LFS; its large files are pointers here");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn passwords_are_not_shown() {
-        for (url, text) in [
-            ("https://me:secret@example.com/a/b.git", "https://example.com/a/b.git"),
-            ("https://example.com/a", "https://example.com/a"),
-            ("git@example.com:a/b", "git@example.com:a/b"),
-            ("/srv/repo", "/srv/repo"),
-        ] {
-            assert_eq!(shown(&url.parse().unwrap()), text);
-        }
     }
 }

@@ -52,13 +52,15 @@ impl Scenario {
                 world.runtime.script("fail-to-migrate", Behaviour::Exits(Exit { code: 3, oom: false }));
                 let mut settings = made.settings;
                 settings.release_command = Some("fail-to-migrate".to_owned());
-                let update = UpdateApp { app: APP.parse()?, name: None, source: None, settings: Some(settings) };
+                let update =
+                    UpdateApp { app: APP.parse()?, name: None, port: None, source: None, settings: Some(settings) };
                 call(engine, update).await.map(drop)
             }
             Scenario::FailingRecreate => {
                 let mut settings = made.settings;
                 settings.strategy = Strategy::Recreate;
-                let update = UpdateApp { app: APP.parse()?, name: None, source: None, settings: Some(settings) };
+                let update =
+                    UpdateApp { app: APP.parse()?, name: None, port: None, source: None, settings: Some(settings) };
                 call(engine, update).await.map(drop)
             }
             Scenario::Rollback => {
@@ -68,7 +70,8 @@ impl Scenario {
                 world.rest().await?;
                 let mut settings = made.settings;
                 settings.stop_grace = Some(Millis(1_234));
-                let update = UpdateApp { app: APP.parse()?, name: None, source: None, settings: Some(settings) };
+                let update =
+                    UpdateApp { app: APP.parse()?, name: None, port: None, source: None, settings: Some(settings) };
                 call(engine, update).await.map(drop)
             }
             _ => Ok(()),

@@ -10,9 +10,9 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use sh0_core::model::{Exit, LogStream};
 use sh0_core::ops::duplex::{Control, input, split};
-use sh0_core::ops::http::Parts;
+use sh0_core::ops::http::{INPUT_HEADER, Parts};
 use sh0_core::traits::{Session, SessionInput, Terminal};
-use sh0_core::{Error, Result};
+use sh0_core::{Code, Error, Result};
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
@@ -51,7 +51,16 @@ async fn handshake(remote: &Remote, parts: &Parts) -> Result<Socket> {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     accept(headers, SEC_WEBSOCKET_KEY, &key);
+    let input = HeaderValue::try_from(parts.header.as_deref().unwrap_or_default());
+    let mut input =
+        input.map_err(|error| Error::invalid("input", error.to_string(), "it cannot travel in a header"))?;
+    input.set_sensitive(true);
+    headers.insert(INPUT_HEADER, input);
     let response = remote.send(request).await?;
+    if response.status() == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+        let text = "the command and its variables are too large to be sent; pipe large data to its standard input";
+        return Err(Error::new(Code::TooLarge, text));
+    }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(failure(response).await);
     }

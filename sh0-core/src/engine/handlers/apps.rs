@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{cursor, limit, page};
-use crate::engine::repo::{AppRow, Deleting, EnvRow};
+use crate::engine::repo::{AppRow, Deleting, EnvRow, Row};
 use crate::engine::{Authorized, Engine, Handle};
 use crate::model::{
     App, AppId, AppSettings, Bytes, Deployment, DeploymentKind, Desired, Lock, Page, ProcessName, Project, ProjectId,
@@ -112,8 +112,14 @@ impl Handle<CreateApp> for Engine {
 
 impl Handle<UpdateApp> for Engine {
     async fn handle(&self, op: UpdateApp, cx: &Authorized) -> Result<App> {
-        let mut row = self.find_app(&op.app).await?;
+        let mut row = match op.name.is_some() || op.port.is_some() {
+            true => self.find_unlocked(&op.app).await?,
+            false => self.find_app(&op.app).await?,
+        };
         let app = &mut row.value.app;
+        if let Some(port) = op.port.filter(|port| *port != app.port) {
+            app.port = self.free_port(Some(port)).await?;
+        }
         if let Some(name) = op.name.filter(|name| *name != app.name) {
             if self.repo().find::<AppRow>(&AppRow::name_key(app.project, &name)).await?.is_some() {
                 return Err(Error::conflict(format!(
@@ -143,7 +149,7 @@ impl Handle<UpdateApp> for Engine {
 
 impl Handle<DeleteApp> for Engine {
     async fn handle(&self, op: DeleteApp, cx: &Authorized) -> Result<()> {
-        let mut row = self.find_app(&op.app).await?;
+        let mut row = self.find_unlocked(&op.app).await?;
         let id = row.value.app.id;
         row.value.deleting = Some(Deleting { keep_volumes: op.keep_volumes });
         let open = self.open_deployments(id).await?;
@@ -157,13 +163,13 @@ impl Handle<DeleteApp> for Engine {
 
 impl Handle<StartApp> for Engine {
     async fn handle(&self, op: StartApp, cx: &Authorized) -> Result<App> {
-        self.edit(&op.app, cx, |app| app.desired = Desired::Running).await
+        self.edit(self.find_unlocked(&op.app).await?, cx, |app| app.desired = Desired::Running).await
     }
 }
 
 impl Handle<StopApp> for Engine {
     async fn handle(&self, op: StopApp, cx: &Authorized) -> Result<App> {
-        self.edit(&op.app, cx, |app| {
+        self.edit(self.find_unlocked(&op.app).await?, cx, |app| {
             app.desired = Desired::Stopped;
             // Out of rotation in the same commit: nothing is sent to an instance that is about to stop.
             if let Some(live) = &mut app.live {
@@ -176,7 +182,7 @@ impl Handle<StopApp> for Engine {
 
 impl Handle<RestartApp> for Engine {
     async fn handle(&self, op: RestartApp, cx: &Authorized) -> Result<Deployment> {
-        let row = self.find_app(&op.app).await?;
+        let row = self.find_unlocked(&op.app).await?;
         if row.value.app.live.is_none() {
             return Err(Error::conflict(format!("`{}` was not deployed yet; deploy it first", row.value.app.name)));
         }
@@ -190,7 +196,7 @@ impl Handle<RestartApp> for Engine {
 impl Handle<ScaleApp> for Engine {
     async fn handle(&self, op: ScaleApp, cx: &Authorized) -> Result<App> {
         check_scale(&op.scale)?;
-        let row = self.find_app(&op.app).await?;
+        let row = self.find_unlocked(&op.app).await?;
         if let Some(known) = self.known_processes(&row.value).await?
             && let Some(unknown) = op.scale.keys().find(|process| !known.contains(*process))
         {
@@ -201,7 +207,7 @@ impl Handle<ScaleApp> for Engine {
                 format!("it has: {}", names.join(", ")),
             ));
         }
-        self.edit(&op.app, cx, |app| app.scale.extend(op.scale.clone())).await
+        self.edit(row, cx, |app| app.scale.extend(op.scale)).await
     }
 }
 
@@ -211,20 +217,19 @@ impl Handle<LockApp> for Engine {
             return Err(Error::invalid("reason", "is longer than 500 characters", "say it shorter"));
         }
         let lock = Lock { reason: op.reason, by: cx.principal().to_string(), at: self.now() };
-        self.edit(&op.app, cx, |app| app.lock = Some(lock.clone())).await
+        self.edit(self.find_app(&op.app).await?, cx, |app| app.lock = Some(lock)).await
     }
 }
 
 impl Handle<UnlockApp> for Engine {
     async fn handle(&self, op: UnlockApp, cx: &Authorized) -> Result<App> {
-        self.edit(&op.app, cx, |app| app.lock = None).await
+        self.edit(self.find_app(&op.app).await?, cx, |app| app.lock = None).await
     }
 }
 
 impl Engine {
     /// Changes an app's record; its executor and the router look at it afterwards.
-    async fn edit(&self, app: &crate::model::AppRef, cx: &Authorized, edit: impl Fn(&mut App) + Send) -> Result<App> {
-        let mut row = self.find_app(app).await?;
+    async fn edit(&self, mut row: Row<AppRow>, cx: &Authorized, edit: impl FnOnce(&mut App) + Send) -> Result<App> {
         edit(&mut row.value.app);
         {
             let mut change = cx.change();

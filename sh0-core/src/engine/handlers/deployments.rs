@@ -21,8 +21,7 @@ const BATCH: usize = 256;
 
 impl Handle<CreateDeployment> for Engine {
     async fn handle(&self, op: CreateDeployment, cx: &Authorized) -> Result<Deployment> {
-        let mut row = self.find_app(&op.app).await?;
-        refuse_locked(&row.value)?;
+        let mut row = self.find_unlocked(&op.app).await?;
         check_source(op.source.as_ref(), cx)?;
         if let Some(kind) = op.runtime {
             self.offered(kind)?;
@@ -133,9 +132,8 @@ impl Handle<ListReleases> for Engine {
 
 impl Handle<Rollback> for Engine {
     async fn handle(&self, op: Rollback, cx: &Authorized) -> Result<Deployment> {
-        let row = self.find_app(&op.app).await?;
+        let row = self.find_unlocked(&op.app).await?;
         let app = &row.value;
-        refuse_locked(app)?;
         let Some(live) = &app.app.live else {
             return Err(Error::conflict(format!(
                 "`{}` was not deployed yet; there is nothing to go back to",
@@ -224,15 +222,4 @@ async fn ended(store: &dyn Store, id: DeploymentId) -> Result<bool> {
 struct Stored {
     at: Timestamp,
     what: EventKind,
-}
-
-fn refuse_locked(app: &AppRow) -> Result<()> {
-    match &app.app.lock {
-        None => Ok(()),
-        Some(lock) => {
-            let reason = if lock.reason.is_empty() { "no reason given" } else { &lock.reason };
-            let text = format!("`{}` was locked by {} ({reason}); unlock it first", app.app.name, lock.by);
-            Err(Error::new(Code::Locked, text))
-        }
-    }
 }

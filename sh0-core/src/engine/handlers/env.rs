@@ -102,24 +102,22 @@ impl Engine {
                         "leave it out; the app finds it in its environment",
                     ));
                 }
-                if secret.expose().contains('\0') {
-                    return Err(Error::invalid(
-                        field(),
-                        "contains a NUL byte",
-                        "an environment variable cannot hold one",
-                    ));
-                }
-                if secret.expose().len() > LARGEST_VALUE {
-                    return Err(Error::invalid(
-                        field(),
-                        "is larger than 127.5 KiB",
-                        "keep large data in a file on a volume",
-                    ));
-                }
+                check_value(field, secret)?;
                 Ok(SealedVar { key: key.clone(), value: self.seal_var(app, key, secret)? })
             })
             .collect()
     }
+}
+
+/// Refuses a value that no environment can hold.
+pub(super) fn check_value(field: impl Fn() -> String, value: &Secret) -> Result<()> {
+    if value.expose().contains('\0') {
+        return Err(Error::invalid(field(), "contains a NUL byte", "an environment variable cannot hold one"));
+    }
+    if value.expose().len() > LARGEST_VALUE {
+        return Err(Error::invalid(field(), "is larger than 127.5 KiB", "keep large data in a file on a volume"));
+    }
+    Ok(())
 }
 
 fn names(vars: &[SealedVar]) -> Vec<EnvKey> {

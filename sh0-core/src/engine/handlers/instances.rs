@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::env::check_value;
 use crate::engine::instances::WEB;
 use crate::engine::repo::{AppRow, ReleaseRow};
 use crate::engine::{Authorized, Converse, Engine, Handle};
@@ -74,6 +75,7 @@ impl Converse<Run> for Engine {
     async fn converse(&self, op: Run, _: &Authorized) -> Result<Session> {
         let app = self.find_app(&op.app).await?.value;
         let command = command(op.command)?;
+        op.env.iter().try_for_each(|(key, value)| check_value(|| format!("env.{key}"), value))?;
         let (live, runtime) = self.live_runtime(&app)?;
         let release = self.repo().get::<ReleaseRow>(live.release).await?;
         let release = release.ok_or_else(|| Error::not_found("release", live.release))?.value;

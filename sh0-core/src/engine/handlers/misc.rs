@@ -2,7 +2,7 @@
 
 use futures_util::stream::BoxStream;
 
-use crate::engine::repo::{ReleaseRow, domain_key};
+use crate::engine::repo::{AppRow, Entity, ReleaseRow, domain_key};
 use crate::engine::{Authorized, Engine, Follow, Handle, Receive};
 use crate::model::{App, Domain, DomainId, LogLine, Page, Upload, UploadId, Volume, VolumeMount};
 use crate::ops::domains::*;
@@ -22,7 +22,8 @@ impl Handle<ListDomains> for Engine {
 
 impl Handle<AddDomain> for Engine {
     async fn handle(&self, op: AddDomain, cx: &Authorized) -> Result<Domain> {
-        let app = self.find_app(&op.app).await?.value.app.id;
+        let row = self.find_unlocked(&op.app).await?;
+        let app = row.value.app.id;
         let key = domain_key(op.host.as_str(), op.path.as_ref().map(AsRef::as_ref));
         if let Some(taken) = self.repo().find::<Domain>(&key).await? {
             let whose = if taken.value.app == app { "this app" } else { "another app" };
@@ -37,6 +38,8 @@ impl Handle<AddDomain> for Engine {
         };
         let mut change = cx.change();
         change.create(&domain)?;
+        // A lock or a destroy that comes in between makes this read again.
+        change.check::<AppRow>(row.value.id(), Some(row.revision));
         change.routes(app);
         Ok(domain)
     }
@@ -44,12 +47,14 @@ impl Handle<AddDomain> for Engine {
 
 impl Handle<RemoveDomain> for Engine {
     async fn handle(&self, op: RemoveDomain, cx: &Authorized) -> Result<()> {
-        let app = self.find_app(&op.app).await?.value.app.id;
+        let row = self.find_unlocked(&op.app).await?;
+        let app = row.value.app.id;
         let key = domain_key(op.host.as_str(), op.path.as_ref().map(AsRef::as_ref));
         let found = self.repo().find::<Domain>(&key).await?.filter(|row| row.value.app == app);
         let domain = found.ok_or_else(|| Error::not_found("domain", &key))?;
         let mut change = cx.change();
         change.delete::<Domain>(domain.value.id);
+        change.check::<AppRow>(row.value.id(), Some(row.revision));
         change.routes(app);
         Ok(())
     }
@@ -93,7 +98,7 @@ impl Handle<AddVolume> for Engine {
 
 impl Handle<RemoveVolume> for Engine {
     async fn handle(&self, op: RemoveVolume, _: &Authorized) -> Result<()> {
-        let app = self.find_app(&op.app).await?.value.app;
+        let app = self.find_unlocked(&op.app).await?.value.app;
         if !self.open_deployments(app.id).await?.is_empty() {
             return Err(Error::conflict("a deployment is under way and may mount it; try again when it has ended"));
         }

@@ -13,7 +13,7 @@ use super::{Authorized, Engine};
 use crate::model::{
     AppId, AppRef, Deployment, DeploymentId, DeploymentKind, DeploymentState, Made, Page, Project, ProjectRef,
 };
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 
 impl Engine {
     pub(crate) async fn find_project(&self, reference: &ProjectRef) -> Result<Project> {
@@ -37,6 +37,19 @@ impl Engine {
             Some(row) if row.value.deleting.is_none() => Ok(row),
             _ => Err(Error::not_found("app", reference)),
         }
+    }
+
+    /// The same, for a caller who changes what the app's users can notice: what serves, where it answers, its data. The one
+    /// place where a lock refuses; handlers that only store something for a later deployment ask [`Engine::find_app`].
+    pub(crate) async fn find_unlocked(&self, reference: &AppRef) -> Result<Row<AppRow>> {
+        let row = self.find_app(reference).await?;
+        let Some(lock) = &row.value.app.lock else { return Ok(row) };
+        let reason = if lock.reason.is_empty() { "no reason given" } else { &lock.reason };
+        let text = format!(
+            "`{}` was locked by {} ({reason}); unlock it first: `sh0 unlock -a {reference}`",
+            row.value.app.name, lock.by
+        );
+        Err(Error::new(Code::Locked, text))
     }
 
     /// Puts a deployment in the app's queue. The app's record is written too: a destroy, or another deployment, that comes

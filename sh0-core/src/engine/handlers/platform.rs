@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::engine::repo::{AUDIT, AppRow};
 use crate::engine::{Authorized, Engine, Handle, ShutdownRequest};
-use crate::model::{AuditRow, Deployment, Page, Part, Status, Timestamp};
+use crate::model::{AuditRow, Deployment, Destroying, Page, Part, Status, Timestamp};
 use crate::ops::audit::ListAudit;
 use crate::ops::platform::*;
 use crate::{Error, Result};
@@ -13,13 +13,16 @@ impl Handle<GetStatus> for Engine {
     async fn handle(&self, _: GetStatus, _: &Authorized) -> Result<Status> {
         let config = &self.inner.config;
         let generation = *self.inner.generation.borrow();
+        let apps = self.repo().list::<AppRow>(|query| query).await?;
+        let going = apps.iter().map(|row| &row.value).filter(|row| row.deleting.is_some());
         Ok(Status {
             version: config.version.clone(),
             platform: self.inner.platform.id,
             pid: std::process::id(),
             started_at: self.inner.started_at,
             data: config.data.display().to_string(),
-            apps: self.repo().list::<AppRow>(|query| query).await?.len() as u64,
+            apps: apps.len() as u64,
+            destroying: going.map(|row| Destroying { id: row.app.id, name: row.app.name.clone() }).collect(),
             deployments: self.repo().list::<Deployment>(|query| query.with("open", "yes")).await?.len() as u64,
             listen: config.listen.iter().map(ToString::to_string).collect(),
             generation,

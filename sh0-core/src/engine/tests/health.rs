@@ -25,7 +25,8 @@ async fn every_way_to_fail_says_so() {
     let (world, engine) = open_shop().await;
     let mut settings = seen(&world, &engine).await.settings;
     settings.health.path = Some("/healthz".parse().unwrap());
-    let update = UpdateApp { app: "shop".parse().unwrap(), name: None, source: None, settings: Some(settings) };
+    let update =
+        UpdateApp { app: "shop".parse().unwrap(), name: None, port: None, source: None, settings: Some(settings) };
     call(&engine, update).await.unwrap();
     let before = seen(&world, &engine).await;
     for (at, (behaviour, first, second)) in cases.into_iter().enumerate() {
@@ -62,7 +63,8 @@ async fn successes_must_follow_each_other() {
     let mut settings = seen(&world, &engine).await.settings;
     settings.health.successes = 2;
     settings.health.start_period = Millis(5_000);
-    let update = UpdateApp { app: "shop".parse().unwrap(), name: None, source: None, settings: Some(settings) };
+    let update =
+        UpdateApp { app: "shop".parse().unwrap(), name: None, port: None, source: None, settings: Some(settings) };
     call(&engine, update).await.unwrap();
     reason(&deployed(&world, &engine, from("shop", "flaps")).await);
 }

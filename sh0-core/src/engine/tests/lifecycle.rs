@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{deployed, open_shop, reason, seen, shop};
 use crate::Code;
-use crate::model::{DeploymentState, Desired, InstanceName};
+use crate::model::{DeploymentState, Desired, Destroying, InstanceName};
 use crate::ops::apps::{DeleteApp, RestartApp, ScaleApp, StartApp, StopApp, UpdateApp};
 use crate::ops::domains::AddDomain;
+use crate::ops::platform::GetStatus;
 use crate::testkit::fakes::{Behaviour, app, call, from};
 
 #[tokio::test(start_paused = true)]
@@ -97,12 +98,53 @@ async fn scale_during_a_deployment() {
 #[tokio::test(start_paused = true)]
 async fn a_rename_moves_the_host_name() {
     let (world, engine) = open_shop().await;
-    let update =
-        UpdateApp { app: "shop".parse().unwrap(), name: Some("store".parse().unwrap()), source: None, settings: None };
+    let update = UpdateApp {
+        app: "shop".parse().unwrap(),
+        name: Some("store".parse().unwrap()),
+        port: None,
+        source: None,
+        settings: None,
+    };
     call(&engine, update).await.unwrap();
     world.settle(&engine).await;
     let hosts: Vec<_> = world.proxy.table().routes.into_iter().map(|route| route.host.to_string()).collect();
     assert_eq!(hosts, ["store.localhost"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_moves_to_a_port_that_is_free() {
+    let (world, engine) = open_shop().await;
+    let blog = call(&engine, app("blog")).await.unwrap();
+    let to =
+        |port| UpdateApp { app: "shop".parse().unwrap(), name: None, port: Some(port), source: None, settings: None };
+    world.proxy.occupy(31_000);
+    for (port, code) in [(blog.port, Code::Conflict), (31_000, Code::Conflict), (0, Code::Invalid)] {
+        assert_eq!(call(&engine, to(port)).await.unwrap_err().code(), code, "{port}");
+    }
+    let before = seen(&world, &engine).await;
+    let moved = call(&engine, to(31_001)).await.unwrap();
+    world.settle(&engine).await;
+    let ports: Vec<_> = world.proxy.table().listeners.iter().map(|listener| listener.addr.port()).collect();
+    assert!(ports.contains(&31_001) && !ports.contains(&before.port), "{ports:?}");
+    assert_eq!((moved.urls[0].as_str(), &moved.live), ("http://127.0.0.1:31001", &before.live), "at once");
+    // Where it is already, it is not refused for being in use.
+    world.proxy.occupy(31_001);
+    call(&engine, to(31_001)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_names_what_is_being_destroyed_until_it_is_gone() {
+    let (world, engine) = open_shop().await;
+    let shop = seen(&world, &engine).await;
+    world.runtime.set_away(true);
+    call(&engine, DeleteApp { app: shop.id.into(), keep_volumes: false }).await.unwrap();
+    world.rest().await.unwrap();
+    let status = call(&engine, GetStatus {}).await.unwrap();
+    assert_eq!((status.apps, status.destroying), (1, vec![Destroying { id: shop.id, name: shop.name }]));
+    world.runtime.set_away(false);
+    world.settle(&engine).await;
+    let status = call(&engine, GetStatus {}).await.unwrap();
+    assert_eq!((status.apps, status.destroying), (0, Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]

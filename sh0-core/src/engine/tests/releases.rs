@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{deployed, now, open_shop, reason, seen};
 use crate::Code;
-use crate::model::{DeploymentState, RuntimeKind, Secret};
-use crate::ops::apps::{LockApp, UnlockApp, UpdateApp};
+use crate::model::{RuntimeKind, Secret};
+use crate::ops::apps::UpdateApp;
 use crate::ops::deployments::CreateDeployment;
 use crate::ops::env::{RevealEnv, SetEnv};
 use crate::ops::releases::{ListReleases, Rollback};
@@ -32,7 +32,8 @@ async fn a_rollback_restores_code_settings_and_environment() {
 
     let mut settings = before.settings.clone();
     settings.health.successes = 3;
-    let update = UpdateApp { app: "shop".parse().unwrap(), name: None, source: None, settings: Some(settings) };
+    let update =
+        UpdateApp { app: "shop".parse().unwrap(), name: None, port: None, source: None, settings: Some(settings) };
     call(&engine, update).await.unwrap();
     call(&engine, greeting("good day", true)).await.unwrap();
     deployed(&world, &engine, from("shop", "two")).await;
@@ -91,24 +92,6 @@ async fn retention_keeps_the_newest_and_the_live_one() {
         reason(&deployed(&world, &engine, from("shop", tree)).await);
     }
     assert_eq!(world.runtime.artifacts().len(), 2, "failed ones push nobody out");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lock_refuses_deployments_and_says_why() {
-    let (world, engine) = open_shop().await;
-    deployed(&world, &engine, from("shop", "two")).await;
-    let lock = LockApp { app: "shop".parse().unwrap(), reason: "it is Friday".to_owned() };
-    call(&engine, lock).await.unwrap();
-    for error in [call(&engine, from("shop", "three")).await.unwrap_err(), call(&engine, back(None)).await.unwrap_err()]
-    {
-        assert_eq!(error.code(), Code::Locked);
-        assert!(error.detail().contains("it is Friday") && error.detail().contains("local:tester"), "{error:?}");
-    }
-    let change = call(&engine, greeting("hello", false)).await.unwrap();
-    assert!(change.deployment.is_none(), "it waits for the next release");
-    call(&engine, UnlockApp { app: "shop".parse().unwrap() }).await.unwrap();
-    assert_eq!(deployed(&world, &engine, from("shop", "three")).await.state, DeploymentState::Live);
-    assert_eq!(world.runtime.instances()[0].spec.env[&"GREETING".parse().unwrap()].expose(), "hello");
 }
 
 #[tokio::test(start_paused = true)]

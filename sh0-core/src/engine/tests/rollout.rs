@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+
 use super::{deployed, now, open_shop, reason, seen, shop};
+use crate::Code;
+use crate::engine::Engine;
 use crate::model::{AppSettings, DeploymentState, Exit, InstanceName, Step, Strategy};
 use crate::ops::apps::UpdateApp;
-use crate::testkit::fakes::{Behaviour, Deed, FakePlanner, World, call, from};
+use crate::testkit::chaos::{Faults, Mode, wrap};
+use crate::testkit::fakes::{Behaviour, Deed, FakePlanner, FakeStore, World, call, follow, from};
 
-async fn update(engine: &crate::engine::Engine, world: &World, edit: impl FnOnce(&mut AppSettings)) {
+async fn update(engine: &Engine, world: &World, edit: impl FnOnce(&mut AppSettings)) {
     let mut settings = seen(world, engine).await.settings;
     edit(&mut settings);
     let update =
@@ -143,4 +148,30 @@ async fn workers_come_and_go_with_web() {
     world.runtime.script("work", Behaviour::CrashLoops);
     let reason = reason(&deployed(&world, &engine, from("shop", "both")).await);
     assert!(reason.contains("worker-0 ended and was started again"), "{reason}");
+}
+
+/// Who waits is told why nothing seems to happen.
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_passes_is_told_and_does_no_harm() {
+    for k in 1.. {
+        let (world, faults) = (World::new(FakeStore::default()), Faults::default());
+        let engine = Engine::open(wrap(world.backends(), &faults), world.config.clone()).await.unwrap();
+        call(&engine, crate::testkit::fakes::app("shop")).await.unwrap();
+        faults.arm(k, Mode::Refused(Code::Unavailable));
+        let asked = call(&engine, from("shop", "one")).await;
+        world.settle(&engine).await;
+        match faults.hit() {
+            Some("fetcher.fetch") => {
+                let deployment = now(&engine, &asked.unwrap()).await;
+                assert_eq!(deployment.state, DeploymentState::Live);
+                let events = follow(&engine, "shop", deployment.id, None).await.unwrap();
+                let told: Vec<String> = events.map(|event| event.unwrap().what.to_string()).collect().await;
+                let notes: Vec<_> = told.iter().filter(|text| text.contains("fetch will be tried again: ")).collect();
+                assert_eq!(notes.len(), 1, "{told:#?}");
+                return;
+            }
+            Some(_) => {}
+            None => panic!("the tree was never fetched"),
+        }
+    }
 }

@@ -46,6 +46,38 @@ async fn nothing_secret_lies_in_the_store() {
     assert!(!dump.contains(&token), "a token lies in the store");
 }
 
+/// The address of a repository is shown in apps, deployments, events and audit.
+#[tokio::test(start_paused = true)]
+async fn no_address_with_a_password_comes_in() {
+    let store = Arc::new(FakeStore::default());
+    let world = World::over(store.clone());
+    let engine = world.open().await.unwrap();
+    call(&engine, app("shop")).await.unwrap();
+    let caller = engine.caller(Principal::local("tester"), "request-1");
+    for url in [
+        "https://me:hunter2@example.com/a.git",
+        "https://hunter2@example.com/a.git",
+        "https://example.com/a.git?private_token=hunter2",
+        "ssh://git:hunter2@example.com/a.git",
+    ] {
+        let source = json!({ "type": "git", "url": url });
+        for (op, input) in [
+            ("apps.create", json!({ "name": "blog", "source": source })),
+            ("apps.update", json!({ "app": "shop", "source": source })),
+            ("deployments.create", json!({ "app": "shop", "source": source })),
+        ] {
+            let error = caller.call(ops::find(op).unwrap(), input).await.unwrap_err();
+            let field = &error.fields()[0];
+            assert!(field.field.starts_with("source") && field.hint.contains("leave it out"), "{op}: {error:?}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{op}: {error:?}");
+        }
+        let typed = crate::model::Source::git(url).unwrap_err();
+        assert!(!format!("{typed:?}").contains("hunter2"), "{typed:?}");
+    }
+    world.settle(&engine).await;
+    assert!(!store.dump().contains("hunter2"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn audit_says_who_did_what_without_secrets() {
     let world = World::new(FakeStore::default());
