@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Engine;
 use super::instances::Wanted;
 use super::repo::{AppRow, CancelRow, Change, EnvRow, PruneRow, ReleaseRow, Row, events, journal};
-use crate::model::{AppId, Deployment, Desired, Domain, InstanceName, InstanceState, Live, RuntimeKind, Upstream};
+use crate::model::{AppId, Deployment, Desired, Domain, InstanceName, InstanceState, Live, Upstream};
 use crate::traits::{Observed, Runtime};
 use crate::{Code, Error, Result};
 
@@ -16,21 +16,21 @@ impl Engine {
         let release = self.repo().get::<ReleaseRow>(live.release).await?;
         let release = release.ok_or_else(|| Error::not_found("release", live.release))?.value;
         let runtime = self.runtime(release.release.artifact.runtime)?;
-        let observed = self.observe(runtime, row.app.id).await?;
+        let mut observed = self.observe(runtime, row.app.id).await?;
         let wanted = self.wanted(&row, &release.release, live.deployment);
 
         let down: Vec<Wanted> = wanted.iter().filter(|wanted| !runs(&observed, &wanted.name)).cloned().collect();
-        let revived = match down.is_empty() {
-            true => Vec::new(),
-            false => {
-                self.bring_up(runtime, &release, live.deployment, &down).await?;
-                self.ready(runtime, &down, &row.app.settings.health, false).await?
-            }
-        };
+        let mut ready = Vec::new();
+        if !down.is_empty() {
+            self.bring_up(runtime, &release, live.deployment, &down).await?;
+            ready = self.ready(runtime, &down, &row.app.settings.health, false).await?;
+            // Meanwhile others may have ended, or come back.
+            observed = self.observe(runtime, row.app.id).await?;
+        }
         for instance in observed.iter().filter(|o| o.state.is_running() && !o.labels.one_off) {
             self.collect(runtime.kind(), &instance.name, &instance.labels.process, row.app.id, instance.labels.release);
         }
-        self.rotate(runtime, &row, &live, &wanted, &observed, revived).await?;
+        let all_in = self.rotate(runtime, &row, &live, &wanted, &observed, &ready).await?;
 
         let extra: BTreeSet<InstanceName> = observed
             .iter()
@@ -43,10 +43,15 @@ impl Engine {
             self.drain(&extra, row.app.settings.drain_timeout()).await?;
             self.take_down(runtime, &extra, row.app.settings.stop_grace()).await?;
         }
-        Ok(())
+        match all_in {
+            true => Ok(()),
+            // Nobody may tell when that changes: it is looked at again soon, not at the next round of the reconciler.
+            false => Err(Error::unavailable("not every instance is in rotation yet")),
+        }
     }
 
-    /// Puts the healthy `web` instances in rotation, and only them.
+    /// Puts the healthy `web` instances in rotation, and only them; those that are `ready` were asked just now. Answers
+    /// whether all are in that should be.
     async fn rotate(
         &self,
         runtime: &dyn Runtime,
@@ -54,16 +59,14 @@ impl Engine {
         live: &Live,
         wanted: &[Wanted],
         observed: &[Observed],
-        revived: Vec<Upstream>,
-    ) -> Result<()> {
-        let mut upstreams = revived;
-        for instance in observed.iter().filter(|o| o.state.is_running()) {
-            let Some(wanted) = wanted.iter().find(|wanted| wanted.is_web() && wanted.name == instance.name) else {
-                continue;
-            };
-            let Some(addr) = instance.endpoint else { continue };
+        ready: &[Upstream],
+    ) -> Result<bool> {
+        let (mut upstreams, web) = (Vec::new(), wanted.iter().filter(|wanted| wanted.is_web()));
+        for wanted in web.clone() {
+            let running = observed.iter().find(|o| o.name == wanted.name && o.state.is_running());
+            let Some((instance, addr)) = running.and_then(|o| Some((o, o.endpoint?))) else { continue };
             let upstream = Upstream { instance: instance.name.clone(), addr };
-            if live.upstreams.contains(&upstream) {
+            if live.upstreams.contains(&upstream) || ready.contains(&upstream) {
                 upstreams.push(upstream);
                 continue;
             }
@@ -74,11 +77,11 @@ impl Engine {
             }
         }
         upstreams.sort();
-        upstreams.dedup();
+        let all_in = upstreams.len() == web.count();
         let mut before = live.upstreams.clone();
         before.sort();
         if upstreams == before {
-            return Ok(());
+            return Ok(all_in);
         }
         let id = row.app.id;
         self.change_app(id, |app| {
@@ -87,7 +90,8 @@ impl Engine {
                 live.upstreams.clone_from(&upstreams);
             }
         })
-        .await
+        .await?;
+        Ok(all_in)
     }
 
     /// Edits an app and its routes, over whatever handlers write meanwhile.
@@ -195,56 +199,6 @@ impl Engine {
         if !keep_volumes {
             for volume in runtime.list_volumes(app).await? {
                 runtime.remove_volume(app, &volume.name).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Prunes when a deployment has ended since the last time.
-    pub(crate) async fn prune_if_asked(&self, app: AppId, pinned: Option<RuntimeKind>) -> Result<()> {
-        let Some(asked) = self.repo().get::<PruneRow>(app).await? else { return Ok(()) };
-        for (kind, runtime) in &self.inner.backends.runtimes {
-            match pinned {
-                Some(pinned) if pinned != *kind => {}
-                Some(_) => self.prune(app, &**runtime).await?,
-                None => match self.prune(app, &**runtime).await {
-                    // Whether it was built there nobody knows: the wish stays, and each round of the reconciler tries.
-                    Err(error) if error.is_transient() => return Ok(()),
-                    pruned => pruned?,
-                },
-            }
-        }
-        let mut change = Change::default();
-        change.check::<PruneRow>(app.to_string(), Some(asked.revision));
-        change.delete::<PruneRow>(app);
-        self.commit(change).await.map(drop)
-    }
-
-    /// Keeps the artifacts of the newest releases and of the live one; removes the others and what failed builds left.
-    async fn prune(&self, app: AppId, runtime: &dyn Runtime) -> Result<()> {
-        let live = self.repo().app(app).await?.value.app.live.map(|live| live.release);
-        let mut releases = self.repo().list::<ReleaseRow>(|query| query.of(app.to_string()).newest(10_000)).await?;
-        let keep = self.inner.config.keep_releases.max(1);
-        let (mut kept, mut in_use) = (0, BTreeSet::new());
-        let mut change = Change::default();
-        for row in &mut releases {
-            let release = &mut row.value.release;
-            if release.pruned {
-                continue;
-            }
-            if Some(release.id) == live || kept < keep {
-                kept += 1;
-                in_use.insert(release.artifact.clone());
-            } else {
-                release.pruned = true;
-                change.update(row)?;
-            }
-        }
-        // Marked first: a release that says it can serve has its artifact.
-        self.commit(change).await?;
-        for artifact in runtime.list_artifacts(app).await? {
-            if !in_use.iter().any(|used| used.runtime == artifact.runtime && used.id == artifact.id) {
-                runtime.remove_artifact(&artifact).await?;
             }
         }
         Ok(())

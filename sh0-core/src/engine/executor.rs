@@ -91,14 +91,15 @@ impl Engine {
             }
             None => {
                 let pinned = row.value.app.runtime;
-                tokio::select! {
+                let converged = tokio::select! {
                     biased;
                     // Somebody wants something else now: an app that does not become healthy must not hold up its mend.
                     () = called => return Ok(true),
-                    done = self.converge(row.value) => done?,
-                }
+                    converged = self.converge(row.value) => converged,
+                };
+                // Also when an instance does not become healthy for days.
                 self.prune_if_asked(app, pinned).await?;
-                Ok(false)
+                converged.map(|()| false)
             }
         }
     }

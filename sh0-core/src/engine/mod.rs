@@ -11,6 +11,7 @@
 //! | `converge` | makes the instances of an app what its record says |
 //! | `router` | the route table as a function of the store, and the task that applies it |
 //! | `reconcile` | compares what should be with what is: at start, on events, from time to time |
+//! | `retain` | lets go of what is old |
 //! | `collect` | brings what instances print to the log store |
 
 mod call;
@@ -25,6 +26,7 @@ mod health;
 mod instances;
 mod reconcile;
 mod repo;
+mod retain;
 mod router;
 mod state;
 #[cfg(test)]
@@ -90,6 +92,12 @@ pub struct EngineConfig {
     pub parallel_builds: usize,
     /// Releases per app whose artifacts are kept, the live one included.
     pub keep_releases: usize,
+    /// Deployments per app that are remembered with their events, beside those that made a release whose artifact is kept.
+    pub keep_deployments: usize,
+    /// Audit rows that are remembered.
+    pub keep_audit_rows: usize,
+    /// How long an audit row is remembered.
+    pub keep_audit_for: Duration,
     /// Between two rounds of the reconciler without an event.
     pub reconcile_every: Duration,
     /// A build that takes longer fails.
@@ -109,6 +117,9 @@ impl Default for EngineConfig {
             base_domain: "localhost".to_owned(),
             parallel_builds: 2,
             keep_releases: 5,
+            keep_deployments: 100,
+            keep_audit_rows: 100_000,
+            keep_audit_for: Duration::from_secs(365 * 24 * 60 * 60),
             reconcile_every: Duration::from_secs(30),
             build_timeout: Duration::from_secs(30 * 60),
             release_command_timeout: Duration::from_secs(10 * 60),

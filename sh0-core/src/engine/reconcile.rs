@@ -53,6 +53,9 @@ impl Engine {
     }
 
     async fn round(&self) {
+        if let Err(error) = self.trim_audit().await {
+            tracing::warn!(%error, "old audit rows could not be forgotten; the next round tries again");
+        }
         if let Err(error) = self.compare().await {
             tracing::warn!(%error, "a round of the reconciler failed; the next one tries again");
         }

@@ -12,7 +12,7 @@ use crate::model::{
     App, AppId, AppName, Deployment, DeploymentId, Domain, PlatformId, Project, ProjectId, Release, SealedVar,
     Timestamp, Token, TokenId,
 };
-use crate::traits::{Append, Batch, Check, Kind, Put, Query, Record, Store};
+use crate::traits::{Append, Batch, Check, Kind, Put, Query, Record, Store, Trim};
 use crate::{Code, Error, Result};
 
 /// Something that is stored as one record.
@@ -349,6 +349,11 @@ impl Change {
 
     pub(crate) fn forget_stream(&mut self, stream: impl Into<String>) {
         self.batch.truncates.push(stream.into());
+    }
+
+    /// Forgets the entries of a stream up to this one.
+    pub(crate) fn trim_stream(&mut self, stream: impl Into<String>, through: u64) {
+        self.batch.trims.push(Trim { stream: stream.into(), through });
     }
 
     /// The routes of the app may have changed.

@@ -30,12 +30,14 @@ struct Known {
     /// The revisions of the records that were read since the last table that the proxy took.
     read: BTreeMap<AppId, u64>,
     generation: u64,
+    /// What generations are ahead of the store's revisions; absent until the proxy has said which it has in force.
+    ahead: Option<u64>,
 }
 
 impl Engine {
     /// Reads all routes, and starts the task that keeps the proxy up to date.
     pub(crate) async fn start_router(&self) -> Result<()> {
-        let mut known = Known { generation: *self.inner.backends.store.watch().borrow(), ..Known::default() };
+        let mut known = Known::default();
         for row in self.repo().list::<AppRow>(|query| query).await? {
             known.apps.insert(row.value.app.id, self.app_routes(&row).await?);
             known.read.insert(row.value.app.id, row.revision);
@@ -80,11 +82,25 @@ impl Engine {
                 }
             }
         }
-        known.generation = revision.max(known.generation);
+        let ahead = match known.ahead {
+            Some(ahead) => ahead,
+            None => *known.ahead.insert(self.ahead_of(revision).await?),
+        };
+        known.generation = (revision + ahead).max(known.generation);
         self.inner.backends.proxy.apply(&self.table(known.generation, &known.apps)).await?;
         lock(&self.inner.in_force).append(&mut known.read);
         self.inner.generation.send_replace(known.generation);
         Ok(())
+    }
+
+    /// A proxy that outlived its store, of which an older copy was put back, has a later table in force than this store
+    /// knows: generations count on from there. Asked once: what comes into force later is of this engine, or of the one
+    /// that took its place.
+    async fn ahead_of(&self, revision: u64) -> Result<u64> {
+        match self.inner.backends.proxy.status().await?.generation {
+            theirs if theirs > revision => Ok(theirs + 1 - revision),
+            _ => Ok(0),
+        }
     }
 
     fn table(&self, generation: u64, apps: &BTreeMap<AppId, AppRoutes>) -> RouteTable {

@@ -13,6 +13,7 @@ mod logs;
 mod queue;
 mod reconcile;
 mod releases;
+mod retain;
 mod rollout;
 mod secrecy;
 

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! What the suite pins down beyond the words of the trait: a batch is applied in the order checks, deletes, puts,
-//! truncates, appends; checks see the state before the batch; a key freed by the batch may be taken by the same batch.
+//! truncates, trims, appends; checks see the state before the batch; a key freed by the batch may be taken by the same batch.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::traits::{Append, Batch, Check, Entry, Kind, Put, Query, Record, Store};
+use crate::traits::{Append, Batch, Check, Entry, Kind, Put, Query, Record, Store, Trim};
 use crate::{Code, Result};
 
 const APP: Kind = Kind("app");
@@ -49,6 +49,7 @@ where
     batches_are_atomic(&*make().await).await;
     batches_have_an_order(&*make().await).await;
     streams(&*make().await).await;
+    streams_lose_their_beginning(&*make().await).await;
     revisions_and_watch(&*make().await).await;
     epochs_fence(&*make().await).await;
     one_winner(make().await).await;
@@ -335,6 +336,34 @@ async fn streams(store: &dyn Store) {
     assert_eq!(ok(store.read("s/2", 0, 100).await).len(), 10, "and no other");
     ok(store.commit(Batch { appends: vec![append("s/1", 0)], ..Batch::default() }).await);
     assert_eq!(ok(store.read("s/1", 0, 3).await), [Entry { seq: 1, body: json!(0) }], "a new one begins at 1");
+}
+
+async fn streams_lose_their_beginning(store: &dyn Store) {
+    let trim =
+        |stream: &str, through| Batch { trims: vec![Trim { stream: stream.to_owned(), through }], ..Batch::default() };
+    let appends = (1..=6).flat_map(|n| [append("s/1", n), append("s/2", n)]).collect();
+    let before = ok(store.commit(Batch { appends, ..Batch::default() }).await);
+    let all = ok(store.read("s/1", 0, 10).await);
+    assert!(ok(store.commit(trim("s/1", 3)).await) > before, "a trim is a change");
+    assert_eq!(ok(store.read("s/1", 0, 10).await), all[3..], "what stays keeps its numbers");
+    assert_eq!(ok(store.read("s/1", 2, 2).await), all[3..5], "who asks for what is gone gets what follows it");
+    assert_eq!(ok(store.read("s/1", 4, 10).await), all[4..]);
+    assert_eq!(ok(store.read("s/2", 0, 10).await).len(), 6, "other streams stay whole");
+    ok(store.commit(trim("s/1", 2)).await);
+    assert_eq!(ok(store.read("s/1", 0, 10).await), all[3..], "what is gone is gone");
+    ok(store.commit(Batch { appends: vec![append("s/1", 7)], ..trim("s/1", 5) }).await);
+    let seqs: Vec<u64> = ok(store.read("s/1", 0, 10).await).iter().map(|entry| entry.seq).collect();
+    assert_eq!(seqs, [6, 7], "trims come before appends");
+    ok(store.commit(trim("s/1", u64::MAX)).await);
+    let last = Entry { seq: 7, body: json!(7) };
+    assert_eq!(ok(store.read("s/1", 0, 10).await), [last.clone()], "the newest always stays");
+    ok(store.commit(Batch { appends: vec![append("s/1", 8)], ..Batch::default() }).await);
+    assert_eq!(ok(store.read("s/1", 0, 10).await), [last, Entry { seq: 8, body: json!(8) }], "and the next counts on");
+    ok(store.commit(trim("never was", 5)).await);
+    assert_eq!(ok(store.read("never was", 0, 10).await), []);
+    ok(store.commit(Batch { truncates: vec!["s/1".into()], ..Batch::default() }).await);
+    ok(store.commit(Batch { appends: vec![append("s/1", 0)], ..Batch::default() }).await);
+    assert_eq!(ok(store.read("s/1", 0, 3).await), [Entry { seq: 1, body: json!(0) }], "a new stream begins at 1");
 }
 
 async fn revisions_and_watch(store: &dyn Store) {

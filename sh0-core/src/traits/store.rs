@@ -123,12 +123,15 @@ pub struct Batch {
     pub appends: Vec<Append>,
     /// Streams to remove.
     pub truncates: Vec<String>,
+    /// Beginnings of streams to remove.
+    pub trims: Vec<Trim>,
 }
 
 impl Batch {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.deletes.is_empty() && self.appends.is_empty() && self.truncates.is_empty()
+        let Batch { puts, deletes, appends, truncates, trims, .. } = self;
+        puts.is_empty() && deletes.is_empty() && appends.is_empty() && truncates.is_empty() && trims.is_empty()
     }
 }
 
@@ -171,10 +174,20 @@ pub struct Append {
     pub body: serde_json::Value,
 }
 
+/// The beginning of a stream, to be removed. Entries that stay keep their numbers, and the newest always stays, so that
+/// the next one counts on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trim {
+    /// The stream.
+    pub stream: String,
+    /// The number of the last entry to remove.
+    pub through: u64,
+}
+
 /// An entry of a stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Counts up from 1 within the stream, without holes.
+    /// Counts up from 1 within the stream, without holes; the first ones may have been trimmed.
     pub seq: u64,
     /// The body.
     pub body: serde_json::Value,

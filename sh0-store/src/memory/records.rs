@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
@@ -36,7 +36,29 @@ struct State {
     revision: u64,
     records: BTreeMap<(Kind, String), Row>,
     uniques: HashMap<(Kind, String), String>,
-    streams: HashMap<String, Vec<Value>>,
+    streams: HashMap<String, Stream>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    /// How many entries were trimmed.
+    trimmed: usize,
+    bodies: VecDeque<Value>,
+}
+
+impl Stream {
+    fn trim(&mut self, through: u64) {
+        let through = usize::try_from(through).unwrap_or(usize::MAX);
+        let gone = through.saturating_sub(self.trimmed).min(self.bodies.len().saturating_sub(1));
+        self.bodies.drain(..gone);
+        self.trimmed += gone;
+    }
+
+    fn read(&self, after: u64, limit: usize) -> Vec<Entry> {
+        let skip = usize::try_from(after).unwrap_or(usize::MAX).saturating_sub(self.trimmed);
+        let numbered = (self.trimmed as u64 + 1..).zip(&self.bodies).skip(skip).take(limit);
+        numbered.map(|(seq, body)| Entry { seq, body: body.clone() }).collect()
+    }
 }
 
 #[derive(Debug)]
@@ -103,11 +125,7 @@ impl Store for MemoryStore {
     }
 
     async fn read(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<Entry>> {
-        let state = self.state();
-        let bodies = state.streams.get(stream).map_or(&[][..], Vec::as_slice);
-        let first = usize::try_from(after).unwrap_or(usize::MAX);
-        let numbered = (1..).zip(bodies).skip(first).take(limit);
-        Ok(numbered.map(|(seq, body)| Entry { seq, body: body.clone() }).collect())
+        Ok(self.state().streams.get(stream).map(|stream| stream.read(after, limit)).unwrap_or_default())
     }
 
     async fn claim(&self) -> Result<u64> {
@@ -194,8 +212,13 @@ impl State {
         for stream in batch.truncates {
             self.streams.remove(&stream);
         }
+        for trim in batch.trims {
+            if let Some(stream) = self.streams.get_mut(&trim.stream) {
+                stream.trim(trim.through);
+            }
+        }
         for append in batch.appends {
-            self.streams.entry(append.stream).or_default().push(append.body);
+            self.streams.entry(append.stream).or_default().bodies.push_back(append.body);
         }
         self.revision
     }

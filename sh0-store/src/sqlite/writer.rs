@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-use sh0_core::traits::{Append, Batch, Kind, Put};
+use sh0_core::traits::{Append, Batch, Kind, Put, Trim};
 use sh0_core::{Error, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -150,7 +150,7 @@ impl From<serde_json::Error> for Refusal {
     }
 }
 
-/// Checks, deletes, puts, truncates, appends: in this order.
+/// Checks, deletes, puts, truncates, trims, appends: in this order.
 fn apply(transaction: &Transaction<'_>, batch: &Batch) -> Result<u64, Refusal> {
     batch::fence(batch.epoch, meta(transaction, "epoch")?)?;
     for check in &batch.checks {
@@ -173,6 +173,15 @@ fn apply(transaction: &Transaction<'_>, batch: &Batch) -> Result<u64, Refusal> {
     }
     for stream in &batch.truncates {
         transaction.prepare_cached("DELETE FROM streams WHERE stream = ?1")?.execute((stream,))?;
+    }
+    for Trim { stream, through } in &batch.trims {
+        let through = i64::try_from(*through).unwrap_or(i64::MAX);
+        transaction
+            .prepare_cached(
+                "DELETE FROM streams
+                 WHERE stream = ?1 AND seq <= ?2 AND seq < (SELECT max(seq) FROM streams WHERE stream = ?1)",
+            )?
+            .execute((stream, through))?;
     }
     for append in &batch.appends {
         add(transaction, append)?;

@@ -56,6 +56,10 @@ pub struct Config {
     pub parallel_builds: usize,
     /// Releases per app whose artifacts are kept, the live one included.
     pub keep_releases: usize,
+    /// Deployments per app that are remembered with their events, beside those of releases whose artifacts are kept.
+    pub keep_deployments: usize,
+    /// Audit rows that are remembered, none of them longer than a year.
+    pub keep_audit_rows: usize,
     /// The version of the program, for status.
     pub version: String,
 }
@@ -79,6 +83,8 @@ impl Config {
             base_domain: "localhost".to_owned(),
             parallel_builds: 2,
             keep_releases: 5,
+            keep_deployments: 100,
+            keep_audit_rows: 100_000,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

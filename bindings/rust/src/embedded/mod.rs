@@ -97,6 +97,8 @@ fn engine_config(config: Config, root: &Path) -> EngineConfig {
         base_domain: config.base_domain,
         parallel_builds: config.parallel_builds,
         keep_releases: config.keep_releases,
+        keep_deployments: config.keep_deployments,
+        keep_audit_rows: config.keep_audit_rows,
         ..EngineConfig::default()
     }
 }

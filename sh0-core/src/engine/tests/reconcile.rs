@@ -1,9 +1,12 @@
 //! What happens behind the platform's back is mended; what is not its own is left alone.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{deployed, now, open_shop, seen, shop};
-use crate::model::{AppId, DeploymentState, InstanceName, PlatformId};
+use crate::model::{AppId, DeploymentState, InstanceName, InstanceState, PlatformId};
+use crate::ops::apps::ScaleApp;
+use crate::ops::releases::Rollback;
 use crate::testkit::fakes::{Behaviour, Deed, FakeInstance, World, call, from};
 use crate::traits::{Clock, InstanceSpec};
 
@@ -27,6 +30,34 @@ async fn what_ended_or_was_removed_comes_back() {
     let after = seen(&world, &engine).await.live.unwrap().upstreams;
     assert_eq!(only(&world), name);
     assert_ne!(after, before, "it answers at another address, and the proxy knows");
+}
+
+/// Nobody tells that an instance can be reached again: it is not out of rotation until the next round of the reconciler.
+#[tokio::test(start_paused = true)]
+async fn what_is_out_of_sight_for_a_moment_is_back_in_rotation_soon() {
+    let hidden: [fn(&mut FakeInstance); 2] =
+        [|instance| instance.endpoint = None, |instance| instance.state = InstanceState::Restarting];
+    for hide in hidden {
+        let (world, engine) = open_shop().await;
+        call(&engine, from("shop", "two")).await.unwrap();
+        world.settle(&engine).await;
+        call(&engine, Rollback { app: "shop".parse().unwrap(), to: Some(1) }).await.unwrap();
+        world.settle(&engine).await;
+        let (name, id) = (only(&world), seen(&world, &engine).await.id);
+        let before = world.runtime.instance(&name).unwrap();
+        let mut unseen = before.clone();
+        hide(&mut unseen);
+        world.runtime.plant(unseen);
+        let scale = BTreeMap::from([("web".parse().unwrap(), 2)]);
+        call(&engine, ScaleApp { app: "shop".parse().unwrap(), scale }).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let routed = world.proxy.target(id).unwrap().upstreams;
+        assert!(routed.len() == 1 && routed[0].instance != name, "only the new one can be reached: {routed:?}");
+        world.runtime.plant(before);
+        tokio::time::sleep(world.config.reconcile_every / 3).await;
+        assert_eq!(world.proxy.target(id).unwrap().upstreams.len(), 2);
+        world.settle(&engine).await;
+    }
 }
 
 /// One that is sick is out of rotation; the others serve.

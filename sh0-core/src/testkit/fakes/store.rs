@@ -21,7 +21,7 @@ struct State {
     epoch: u64,
     revision: u64,
     records: BTreeMap<(Kind, String), (Record, Put)>,
-    streams: BTreeMap<String, Vec<Value>>,
+    streams: BTreeMap<String, Vec<Entry>>,
 }
 
 impl Default for FakeStore {
@@ -93,9 +93,8 @@ impl Store for FakeStore {
 
     async fn read(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<Entry>> {
         let state = lock(&self.state);
-        let bodies = state.streams.get(stream).map_or(&[][..], Vec::as_slice);
-        let entries = (1..).zip(bodies).skip(usize::try_from(after).unwrap_or(usize::MAX)).take(limit);
-        Ok(entries.map(|(seq, body)| Entry { seq, body: body.clone() }).collect())
+        let entries = state.streams.get(stream).into_iter().flatten();
+        Ok(entries.filter(|entry| entry.seq > after).take(limit).cloned().collect())
     }
 
     async fn claim(&self) -> Result<u64> {
@@ -135,9 +134,16 @@ impl State {
         for stream in batch.truncates {
             self.streams.remove(&stream);
         }
+        for trim in batch.trims {
+            let entries = self.streams.entry(trim.stream).or_default();
+            let newest = entries.last().map(|entry| entry.seq);
+            entries.retain(|entry| entry.seq > trim.through || Some(entry.seq) == newest);
+        }
         for append in batch.appends {
             readable(&append.body)?;
-            self.streams.entry(append.stream).or_default().push(append.body);
+            let entries = self.streams.entry(append.stream).or_default();
+            let seq = entries.last().map_or(0, |entry| entry.seq) + 1;
+            entries.push(Entry { seq, body: append.body });
         }
         Ok(())
     }
