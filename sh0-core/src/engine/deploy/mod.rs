@@ -90,7 +90,10 @@ impl Deploy<'_> {
             match before {
                 Ok(()) => {}
                 // The store itself is away or another writer came first: look again, decide then.
-                Err(error) if passes(&error) && !self.gives_up(&error) => return Err(error),
+                Err(error) if passes(&error) && !self.gives_up(&error) => {
+                    self.tell_passing(&error).await;
+                    return Err(error);
+                }
                 Err(error) => return self.undo(error).await,
             }
         }
@@ -103,6 +106,22 @@ impl Deploy<'_> {
         let started = self.row.value.started_at.unwrap_or(self.row.value.created_at);
         let waited: Duration = self.engine.now().duration_since(started).try_into().unwrap_or_default();
         error.code() != Code::Conflict && waited > self.app.app.settings.health.start_period.into()
+    }
+
+    /// Says why a step is begun again, to those who wait. An event and nothing else: what is in memory may be ahead of what
+    /// is stored.
+    async fn tell_passing(&self, error: &Error) {
+        // Another writer came first: nothing that a person could do something about.
+        let Some(step) = self.row.value.step.filter(|_| error.code() != Code::Conflict) else { return };
+        let mut change = Change::default();
+        let text = format!("{step} will be tried again: {error}");
+        let told = match self.engine.tell(&mut change, &self.row.value, EventKind::Note { text }) {
+            Ok(()) => self.engine.commit(change).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = told {
+            tracing::debug!(%error, "a note could not be stored");
+        }
     }
 
     async fn until_switch(&mut self) -> Result<()> {
