@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use proxy_support::{Recorder, exchange, free_door, soon, table, until};
 use sh0_core::Code;
+use sh0_core::engine::{Backends, Engine};
+use sh0_core::testkit::fakes::{FakeStore, World, app, call};
 use sh0_core::traits::Proxy;
 use sh0_services::proxy::edge::{EdgeCommand, EdgeOptions, EdgeProxy, EdgeSupervisor, run};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +31,41 @@ fn kill(pid: u32) {
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// A backup of the store was put back: its revisions are below the generation that the edge has in force.
+#[tokio::test]
+async fn an_edge_takes_the_table_of_an_older_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let watched = Watched::start(&dir.path().join("edge")).await;
+    let edge = watched.supervisor.proxy();
+    let lost = Recorder::start().await;
+    let door = free_door(&*edge).await;
+    edge.apply(&table(1_000_000, door, "a.test", &[lost.addr], 1000)).await.unwrap();
+
+    let world = World::new(FakeStore::default());
+    let backends = || Backends { proxy: edge.clone(), ..world.backends() };
+    let engine = Engine::open(backends(), world.config.clone()).await.unwrap();
+    until(&*edge, "the older store's table", |status| status.generation > 1_000_000).await;
+    let before = edge.status().await.unwrap().generation;
+    let shop = call(&engine, app("shop")).await.unwrap();
+    until(&*edge, "a change", |status| status.generation > before).await;
+    let own = (std::net::Ipv4Addr::LOCALHOST, shop.port).into();
+    assert!(exchange(own, GET).await.contains("it was not deployed yet"));
+    assert!(TcpStream::connect(door).await.is_err(), "what the store does not know is gone");
+
+    // And so it stays at the next start of the control plane.
+    engine.shutdown(false).await.unwrap();
+    let before = edge.status().await.unwrap().generation;
+    let engine = Engine::open(backends(), world.config.clone()).await.unwrap();
+    until(&*edge, "the table after a restart", |status| status.generation > before).await;
+    let before = edge.status().await.unwrap().generation;
+    let second = call(&engine, app("second")).await.unwrap();
+    until(&*edge, "a change after a restart", |status| status.generation > before).await;
+    let own = (std::net::Ipv4Addr::LOCALHOST, second.port).into();
+    assert!(exchange(own, GET).await.contains("it was not deployed yet"));
+    engine.shutdown(false).await.unwrap();
+    watched.stop().await;
 }
 
 /// A supervisor, and the task that restarts the edge; both end with the edge at `stop`.

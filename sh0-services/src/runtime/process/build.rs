@@ -298,9 +298,10 @@ pub(crate) fn remove_artifact(instances: &Instances, artifact: &Artifact) -> Res
     Ok(())
 }
 
-/// Wreckage of builds that a crash cut off.
+/// Wreckage of builds and sessions that a crash cut off.
 pub(crate) fn sweep(instances: &Instances) {
     instances.host.cgroups.sweep();
+    session::sweep(&instances.layout.sessions());
     for app in fs::read_dir(instances.layout.root.join("releases")).into_iter().flatten().flatten() {
         for release in fs::read_dir(app.path()).into_iter().flatten().flatten() {
             if release.file_name().to_string_lossy().starts_with(".gone-") {

@@ -25,7 +25,7 @@
 //!
 //! An app may write into its release folder, as much software does. Every deployment gets a folder of its own, but a
 //! rollback, and a new release of the same deployment's artifact with other variables, find what was written there: what
-//! must not outlive an app that was broken into is deployed again from its source.
+//! must not outlive an app that was broken into is deployed again from its source. Why: decision 003 in `docs`.
 //!
 //! **Deliberately absent:** a read-only release folder, images, private networks, a private root file system, and limits
 //! on which ports an app may listen on. Health is probed by the engine.

@@ -22,12 +22,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::config::ShimCommand;
 use super::launch::{Launch, write_json};
+use super::procfs::Proc;
 use super::shim::Frame;
 
 /// Frames on their way to somebody who does not read.
 const WAITING: usize = 16;
 /// How long a shim may take to end after its session.
 const LAST_ACT: Duration = Duration::from_secs(15);
+/// A launch file that is older is wreckage.
+const UNREAD: Duration = Duration::from_secs(60);
 
 /// Starts the command of `launch` below a shim. When it has ended, or when both output and exit were dropped (that
 /// kills it), `after` is done, and only then the exit is known.
@@ -69,6 +72,20 @@ pub(crate) fn open(
         output: stream::unfold((output, guard.clone()), next_output).boxed(),
         exit: Box::pin(wait(exit, guard)),
     })
+}
+
+/// Removes launch files that nobody will read: of control planes that were killed before a shim did. Secrets are in them.
+pub(crate) fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let writer = name.to_string_lossy().trim_start_matches('.').split('-').next().and_then(|pid| pid.parse().ok());
+        let lives = writer.is_some_and(|pid| Proc::of(pid).is_some());
+        // The same number may be another process by now; no shim needs a minute to read its file.
+        let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        if !lives || age.is_some_and(|age| age > UNREAD) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn start(shim: &ShimCommand, file: &Path) -> Result<(UnixStream, Child)> {
@@ -166,5 +183,28 @@ impl SessionInput for Input {
         let [a, b] = size.rows.to_be_bytes();
         let [c, d] = size.cols.to_be_bytes();
         self.frame(Frame::RESIZE, &[a, b, c, d]).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn launch_files_of_the_dead_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = std::process::id();
+        // Beyond the largest process id there can be (proc_sys_kernel(5), pid_max).
+        let dead = 4_194_305;
+        for name in [format!("{own}-0.json"), format!("{dead}-0.json"), format!(".{dead}-1.json.{dead}"), "odd".into()]
+        {
+            std::fs::write(dir.path().join(name), "{}").unwrap();
+        }
+        let old = std::fs::File::create(dir.path().join(format!("{own}-1.json"))).unwrap();
+        old.set_modified(std::time::SystemTime::now() - UNREAD * 2).unwrap();
+        sweep(dir.path());
+        let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [format!("{own}-0.json").as_str()]);
     }
 }

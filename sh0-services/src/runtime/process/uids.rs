@@ -1,8 +1,9 @@
 //! A user for every app: numbers that belong to nobody else on the host.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use rustix::fs::FlockOperation;
 use sh0_core::model::AppId;
@@ -17,7 +18,9 @@ const COUNT: u32 = 300_000;
 
 /// The user of this app: the same for ever, chosen by hash and written down, so that no two apps share one.
 pub(crate) fn of(layout: &Layout, app: AppId) -> io::Result<u32> {
-    let lock = File::options().create(true).append(true).open(layout.root.join("users.lock"))?;
+    let lock = File::options().create(true).append(true).mode(0o600).open(layout.root.join("users.lock"))?;
+    // Whoever can open it can hold it locked, for ever (flock(2)): no app may.
+    lock.set_permissions(Permissions::from_mode(0o600))?;
     rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
     let path = layout.root.join("users.json");
     let mut users: BTreeMap<AppId, u32> = read_json(&path)?.unwrap_or_default();
@@ -38,6 +41,17 @@ pub(crate) fn of(layout: &Layout, app: AppId) -> io::Result<u32> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn no_app_can_open_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::create(dir.path()).unwrap();
+        let path = layout.root.join("users.lock");
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        of(&layout, "01j9zq00000000000000000000".parse().unwrap()).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
 
     #[test]
     fn every_app_keeps_a_user_of_its_own() {
