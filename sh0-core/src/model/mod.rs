@@ -7,6 +7,7 @@ mod domain;
 mod event;
 mod id;
 mod instance;
+mod listener;
 mod log;
 mod name;
 mod page;
@@ -25,6 +26,7 @@ pub use domain::*;
 pub use event::*;
 pub use id::*;
 pub use instance::*;
+pub use listener::*;
 pub use log::*;
 #[cfg(feature = "engine")]
 pub(crate) use name::HINT_MARK;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
+use sh0_core::model::Listener;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -161,13 +162,8 @@ pub(crate) fn listening(pids: &[i32]) -> Vec<SocketAddr> {
     if let Some(pid) = pids.first() {
         for table in ["tcp", "tcp6"] {
             let Ok(text) = fs::read_to_string(format!("/proc/{pid}/net/{table}")) else { continue };
-            found.extend(
-                text.lines()
-                    .skip(1)
-                    .filter_map(listener)
-                    .filter(|(_, inode)| inodes.contains(inode))
-                    .map(|(addr, _)| addr),
-            );
+            let listeners = text.lines().filter_map(Listener::parse);
+            found.extend(listeners.filter(|one| inodes.contains(&one.inode)).map(|one| one.addr));
         }
     }
     found.into_iter().collect()
@@ -182,32 +178,6 @@ fn socket_inodes(pid: i32) -> Vec<u64> {
             target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
         })
         .collect()
-}
-
-/// One line of /proc/net/tcp{,6}: the address when it listens (state 0A), and its inode.
-fn listener(line: &str) -> Option<(SocketAddr, u64)> {
-    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    if *fields.get(3)? != "0A" {
-        return None;
-    }
-    let (ip, port) = fields.get(1)?.split_once(':')?;
-    Some((SocketAddr::new(address(ip)?, u16::from_str_radix(port, 16).ok()?), fields.get(9)?.parse().ok()?))
-}
-
-/// Addresses are 32-bit words in the machine's byte order, printed in hexadecimal.
-fn address(hex: &str) -> Option<IpAddr> {
-    let word = |at: usize| Some(u32::from_str_radix(hex.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
-    match hex.len() {
-        8 => Some(IpAddr::V4(Ipv4Addr::from(word(0)?))),
-        32 => {
-            let mut bytes = [0; 16];
-            for part in 0..4 {
-                bytes[part * 4..part * 4 + 4].copy_from_slice(&word(part * 8)?);
-            }
-            Some(IpAddr::V6(Ipv6Addr::from(bytes)))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
