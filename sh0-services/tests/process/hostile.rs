@@ -1,24 +1,16 @@
 //! Apps that put links where the control plane works, as root where it can be, and what they try to leave behind.
 
-#![cfg(feature = "runtime-process")]
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::collections::BTreeMap;
 use std::fs;
-use std::future::Future;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-use sh0_core::model::{
-    AppId, Artifact, DeploymentId, InstanceName, Millis, Plan, PlatformId, ReleaseId, Resources, Support, VolumeMount,
-};
-use sh0_core::traits::{BuildRequest, CommandLine, InstanceSpec, Labels, NoOutput, Runtime};
+use sh0_core::model::{AppId, Artifact, DeploymentId, InstanceName, Millis, Plan, PlatformId, VolumeMount};
+use sh0_core::traits::{BuildRequest, InstanceSpec, NoOutput, Runtime};
 use sh0_services::runtime::process::{ProcessConfig, ProcessRuntime, ShimCommand};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::harness::{self, PATIENCE, SHIM, fresh, has, id, soon};
 
 /// A platform's data folder, and beside it a folder that no app may touch.
 struct Place {
@@ -51,7 +43,7 @@ impl Place {
     }
 
     async fn open(&self) -> ProcessRuntime {
-        let shim = ShimCommand::new(env!("CARGO_BIN_EXE_sh0-shim"));
+        let shim = ShimCommand::new(SHIM);
         fs::create_dir_all(self.dir.path().join("data")).unwrap();
         let mut config = ProcessConfig::new(self.process(), platform(), shim);
         config.hidden.push(self.dir.path().join("data"));
@@ -73,13 +65,6 @@ impl Place {
     }
 }
 
-fn id<T: std::str::FromStr>(number: u32) -> T
-where
-    T::Err: std::fmt::Debug,
-{
-    format!("01j9zq000000000000000{number:05}").parse().unwrap()
-}
-
 fn platform() -> PlatformId {
     id(1)
 }
@@ -88,50 +73,20 @@ fn app() -> AppId {
     id(2)
 }
 
-/// Control groups are named by it, and the host has only one set of them.
-fn fresh() -> DeploymentId {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    id(std::process::id() % 1000 * 100 + NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
 fn spec(artifact: &Artifact, line: &str) -> InstanceSpec {
-    let deployment = fresh();
-    let process = "web".parse().unwrap();
-    let release = id::<ReleaseId>(4);
-    InstanceSpec {
-        name: InstanceName::of(deployment, &process, 0),
-        labels: Labels { platform: platform(), app: app(), release, deployment, process, index: 0, one_off: false },
-        artifact: artifact.clone(),
-        command: Some(CommandLine::Shell(line.to_owned())),
-        env: BTreeMap::new(),
-        port: None,
-        resources: Resources::default(),
-        volumes: Vec::new(),
-        restart: false,
-        terminal: None,
-    }
+    harness::spec(platform(), app(), artifact, line)
 }
 
 /// What a line prints.
 async fn run(runtime: &ProcessRuntime, spec: &InstanceSpec) -> String {
-    let mut session = runtime.run(spec).await.unwrap();
-    let mut text = Vec::new();
-    while let Some(output) = soon(session.output.next()).await {
-        text.extend_from_slice(&output.unwrap().1);
-    }
-    soon(session.exit).await.unwrap();
-    String::from_utf8(text).unwrap()
+    harness::run(runtime, spec).await.0
 }
 
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it took too long")
-}
-
+/// Waits until a text is in so many lines; answers all lines.
 async fn printed(runtime: &ProcessRuntime, name: &InstanceName, text: &str, times: usize) -> Vec<String> {
     let begin = Instant::now();
     loop {
-        let lines = runtime.logs(name, None, false).await.unwrap();
-        let lines: Vec<String> = lines.map(|line| line.unwrap().text).collect().await;
+        let lines = harness::lines(runtime, name).await;
         if lines.iter().filter(|line| line.contains(text)).count() >= times {
             return lines;
         }
@@ -206,9 +161,7 @@ async fn a_link_in_the_place_of_tmp_opens_nothing() {
         assert!(!lines.iter().any(|line| line.contains("tmp has:") && line.contains("proc")), "{lines:?}");
         runtime.stop(name, Millis(100)).await.unwrap();
     }
-    let capabilities = runtime.capabilities().await;
-    let own_mounts = capabilities.iter().any(|one| one.name == "hidden platform files" && one.support == Support::Yes);
-    if own_mounts {
+    if has(&runtime, "hidden platform files").await {
         // Even if there is a link when the shim starts the app again, it is not followed.
         let tmp = place.process().join("tmp").join(name.as_str()).join("tmp");
         runtime.start(name).await.unwrap();

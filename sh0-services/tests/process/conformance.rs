@@ -1,7 +1,5 @@
 //! The conformance suite of runtimes, against real processes of this host.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +9,7 @@ use sh0_core::testkit::runtime::{RuntimeHarness, conformance};
 use sh0_core::traits::{CommandLine, Runtime};
 use sh0_services::runtime::process::{ProcessConfig, ProcessRuntime, ShimCommand};
 
-const SHIM: &str = env!("CARGO_BIN_EXE_sh0-shim");
+use crate::harness::{SHIM, processes_with, signal};
 
 struct Processes {
     root: tempfile::TempDir,
@@ -30,13 +28,8 @@ impl Processes {
 impl Drop for Processes {
     /// A check that failed leaves instances behind.
     fn drop(&mut self) {
-        let root = self.root.path().to_string_lossy().into_owned();
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let pid = entry.file_name().to_string_lossy().parse().ok().and_then(rustix::process::Pid::from_raw);
-            if let Some(pid) = pid.filter(|_| String::from_utf8_lossy(&line).contains(&root)) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            }
+        for pid in processes_with(&self.root.path().to_string_lossy()) {
+            signal(pid, rustix::process::Signal::TERM);
         }
     }
 }
@@ -86,7 +79,11 @@ async fn it_conforms_for_an_ordinary_user() {
     let tmp = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(tmp.path(), Some(65534), Some(65534)).unwrap();
     let mut command = std::process::Command::new("/proc/self/exe");
-    command.args(["--exact", "the_process_runtime_conforms"]).env("TMPDIR", tmp.path()).uid(65534).gid(65534);
+    command
+        .args(["--exact", "conformance::the_process_runtime_conforms"])
+        .env("TMPDIR", tmp.path())
+        .uid(65534)
+        .gid(65534);
     match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         // The build folder lies below one that only root may enter.
