@@ -364,6 +364,13 @@ async fn hostile_archives_are_refused_and_write_nothing_outside() {
                 raw(b, Regular, "l/x", "", b"x");
             }),
         ),
+        (
+            "link out of the only folder, which becomes the top",
+            Box::new(|b| {
+                raw(b, Regular, "shop/index.html", "", b"x");
+                raw(b, Symlink, "shop/l", "..", b"");
+            }),
+        ),
         ("hard link outside", Box::new(|b| raw(b, Link, "l", "/etc/passwd", b""))),
         ("hard link upwards", Box::new(|b| raw(b, Link, "l", "../../uploads", b""))),
         (

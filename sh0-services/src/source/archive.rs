@@ -94,13 +94,17 @@ pub(super) fn unpack(archive: &Path, to: &Path, limits: &Limits, stop: &Stop) ->
     if unpack.budget.entries == 0 {
         return Err(invalid("is empty"));
     }
-    let whole = single_folder(to)?;
+    let whole = single_folder(to, &unpack.links)?;
     let hash = hash_tree(to, stop)?;
     Ok(Copied { hash, notes: whole.into_iter().collect() })
 }
 
 fn invalid(reason: impl Into<String>) -> Error {
     Error::invalid("archive", reason, "make it with `tar -czf app.tar.gz -C FOLDER .`")
+}
+
+fn leads_outside(link: &Path, target: &Path) -> Error {
+    invalid(format!("has a link that leads outside, `{}` to `{}`", link.display(), target.display()))
 }
 
 struct Unpack<'a> {
@@ -178,11 +182,7 @@ impl Unpack<'_> {
         let to = self.room(inside)?;
         if kind == EntryType::Symlink {
             if !links::stays_inside(inside, &target) {
-                return Err(invalid(format!(
-                    "has a link that leads outside, `{}` to `{}`",
-                    inside.display(),
-                    target.display()
-                )));
+                return Err(leads_outside(inside, &target));
             }
             self.links.insert(inside.to_owned(), target);
             return Ok(());
@@ -231,18 +231,25 @@ fn plain(path: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// An archive of one folder (`tar -czf app.tar.gz app`, or what code hosts offer) is about what is in that folder.
-fn single_folder(to: &Path) -> Result<Option<String>> {
+fn single_folder(to: &Path, links: &BTreeMap<PathBuf, PathBuf>) -> Result<Option<String>> {
     let mut entries = fs::read_dir(to)?.collect::<std::io::Result<Vec<_>>>()?;
     let only = match (entries.pop(), entries.is_empty()) {
         (Some(only), true) if only.file_type()?.is_dir() => only.path(),
         _ => return Ok(None),
     };
     // Folders that are an app's own, not the name of one.
-    let name = only.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let name = only.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if name.starts_with('.')
         || ["public", "dist", "build", "src", "cmd", "www", "site", "html", "app"].contains(&name.as_str())
     {
         return Ok(None);
+    }
+    // The folder is the top now: what led to its surroundings leads outside.
+    for (inside, target) in links {
+        let below: PathBuf = inside.components().skip(1).collect();
+        if !links::stays_inside(&below, target) {
+            return Err(leads_outside(inside, target));
+        }
     }
     let aside = to.with_extension("only");
     fs::rename(&only, &aside)?;
