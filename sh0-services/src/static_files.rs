@@ -17,6 +17,9 @@
 //! compression on the fly, and TLS: the proxy in front does both.
 
 mod answer;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod linger;
 mod request;
 

@@ -6,7 +6,10 @@ type Part = (&'static str, fn(&Repo) -> Outcome);
 
 /// The cheap parts first.
 const PARTS: &[Part] = &[
-    ("format", |repo| run(cargo(repo).args(["fmt", "--all", "--check"]))),
+    ("format", |repo| {
+        run(cargo(repo).args(["fmt", "--all", "--check"]))?;
+        run(cargo(repo).args(["fmt", "--manifest-path", "xtask/fuzz/Cargo.toml", "--check"]))
+    }),
     ("rules", rules::check),
     ("dependencies", dependencies::check),
     ("clippy", |repo| {

@@ -9,6 +9,9 @@ use crate::spdx;
 /// The only registry. What comes from elsewhere cannot be had again for sure.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
+/// The licence of libFuzzer (permissive), which only the fuzz targets carry.
+const LIBFUZZER: &str = "NCSA";
+
 /// Our crates, and those of ours that each may use in what it ships. Arrows only point down (docs/architecture.md).
 const ROOMS: &[(&str, &[&str])] = &[
     ("sh0-core", &[]),
@@ -29,7 +32,8 @@ pub(crate) fn check(repo: &Repo) -> Outcome {
     let metadata = read(cargo(repo).args(["metadata", "--format-version", "1", "--all-features", "--locked"]))?;
     let metadata: Value = serde_json::from_str(&metadata)?;
     let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
-    let mut wrong = licences(repo, packages)?;
+    let mut wrong = licences(repo, packages, &[])?;
+    wrong.extend(licences(repo, &of_fuzz(repo)?, &[LIBFUZZER])?);
     wrong.extend(packages.iter().flat_map(upward));
     wrong.extend(in_client(repo)?);
     if wrong.is_empty() {
@@ -39,12 +43,21 @@ pub(crate) fn check(repo: &Repo) -> Outcome {
     Err(wrong.join("\n").into())
 }
 
+/// The packages of the fuzz targets, which are a workspace of their own.
+fn of_fuzz(repo: &Repo) -> Outcome<Vec<Value>> {
+    let manifest = ["--manifest-path", "xtask/fuzz/Cargo.toml"];
+    let metadata = read(cargo(repo).args(["metadata", "--format-version", "1"]).args(manifest))?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    Ok(metadata["packages"].as_array().cloned().unwrap_or_default())
+}
+
 /// `deny.toml` is what `cargo deny` reads, too.
-fn licences(repo: &Repo, packages: &[Value]) -> Outcome<Vec<String>> {
+fn licences(repo: &Repo, packages: &[Value], more: &[&str]) -> Outcome<Vec<String>> {
     let rules: toml::Table = std::fs::read_to_string(repo.root().join("deny.toml"))?.parse()?;
     let list = |table: &str, key: &str| rules.get(table)?.get(key)?.as_array().cloned();
     let allowed = list("licenses", "allow").ok_or("deny.toml has no licenses.allow")?;
-    let allowed: Vec<String> = allowed.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let allowed = allowed.iter().filter_map(toml::Value::as_str).chain(more.iter().copied());
+    let allowed: Vec<String> = allowed.map(str::to_owned).collect();
     let banned = list("bans", "deny").ok_or("deny.toml has no bans.deny")?;
     let banned: Vec<&str> = banned.iter().filter_map(|entry| entry.get("crate")?.as_str()).collect();
 

@@ -10,6 +10,7 @@ mod command;
 mod dependencies;
 mod engine;
 mod first_run;
+mod fuzz;
 mod images;
 mod openapi;
 mod packages;
@@ -41,6 +42,7 @@ const WORDS: &[Word] = &[
         about: "base images of stacks for the mirror `sh0-test`: `images node:24`",
         run: stacks::images,
     },
+    Word { name: "fuzz", about: "fuzz what reads from a wire: `fuzz [TARGET...] [--seconds N]`", run: fuzz::fuzz },
     Word { name: "first-run", about: "what a newcomer does, without Docker, timed", run: first_run::first_run },
     Word { name: "prove", about: "run a row of proof and write docs/proof/ROW.md", run: prove::prove },
     Word { name: "bench", about: "benchmarks: `bench NAME [ARGS]`, a binary of benches/", run: bench },

@@ -31,6 +31,10 @@ pub(crate) const FOR_TESTS: &[Need] = &[
     },
 ];
 
+/// What `cargo xtask fuzz` uses beside Rust itself.
+pub(crate) const FOR_FUZZ: &[Need] =
+    &[Need { what: "a C++ compiler (libFuzzer)", there: || find("c++").is_some(), packages: &["g++"] }];
+
 fn python() -> bool {
     succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"]))
 }

@@ -61,6 +61,12 @@ const ROWS: &[Row] = &[
         program: Program::Bench,
     },
     Row {
+        name: "fuzz",
+        claim: "What reads bytes from a wire survives what a coverage-guided fuzzer invents: no panic, no overflow, the same \
+                result however a stream is cut, nothing outside of its place, and no input that is a fault of the platform.",
+        program: Program::Word,
+    },
+    Row {
         name: "apps",
         claim: "At least 30 apps that are not ours, from their git trees, answer with their own text; at least 12 of them \
                 on both runtimes.",

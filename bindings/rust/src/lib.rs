@@ -54,6 +54,9 @@ pub mod text;
 
 #[cfg(feature = "client")]
 pub use client::Target;
+#[cfg(all(feature = "client", fuzzing))]
+#[doc(hidden)]
+pub use client::fuzz;
 #[cfg(feature = "embedded")]
 pub use embedded::{Config, Edge, Program, RuntimeChoice, SystemClock, holder};
 pub use facade::{Platform, Sh0};

@@ -21,6 +21,9 @@ mod deploy;
 mod dispatch;
 mod dotenv;
 mod executor;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod handlers;
 mod health;
 mod instances;

@@ -121,14 +121,14 @@ fn socket_bytes(read: OwnedReadHalf) -> impl Stream<Item = Result<Bytes>> + Send
 }
 
 #[derive(Debug, PartialEq)]
-struct Head {
-    status: u16,
+pub(super) struct Head {
+    pub(super) status: u16,
     chunked: bool,
     length: Option<u64>,
 }
 
 /// Reads one response head; returns it with the bytes that came after it. Interim answers (100) are skipped.
-async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<(Head, Bytes)> {
+pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<(Head, Bytes)> {
     let mut buffer = BytesMut::with_capacity(4096);
     loop {
         if let Some((head, used)) = parse_head(&buffer)? {

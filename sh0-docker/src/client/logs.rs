@@ -101,7 +101,7 @@ pub struct LogStream {
 }
 
 impl LogStream {
-    fn new(output: OutputStream, timestamps: bool) -> Self {
+    pub(super) fn new(output: OutputStream, timestamps: bool) -> Self {
         Self { output, timestamps, line: BytesMut::new(), ready: VecDeque::new(), done: false }
     }
 

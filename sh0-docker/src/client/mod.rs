@@ -9,6 +9,9 @@ mod error;
 mod events;
 mod exec;
 pub mod frames;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod hijack;
 mod images;
 mod inspect;

@@ -115,7 +115,7 @@ impl Client {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Wire {
+pub(super) struct Wire {
     #[serde(deserialize_with = "time")]
     read: Option<Timestamp>,
     #[serde(deserialize_with = "or_default")]

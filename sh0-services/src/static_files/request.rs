@@ -65,7 +65,7 @@ impl Site {
 }
 
 /// The decoded parts of a path; `None` for one that names nothing that may be served.
-fn segments(path: &str) -> Option<Vec<String>> {
+pub(super) fn segments(path: &str) -> Option<Vec<String>> {
     let mut segments = Vec::new();
     for (place, raw) in path.split('/').filter(|raw| !raw.is_empty()).enumerate() {
         let segment = decode(raw)?;
@@ -129,7 +129,7 @@ fn page(root: &Path, path: &Path, accepted: Accepted) -> Option<Found> {
 }
 
 /// Built from the decoded parts, so that it never starts with two slashes, which would name another host.
-fn with_slash(segments: &[String], query: Option<&str>) -> String {
+pub(super) fn with_slash(segments: &[String], query: Option<&str>) -> String {
     let mut to = String::from("/");
     for segment in segments {
         for byte in segment.bytes() {
@@ -252,7 +252,7 @@ fn not_after(modified: &str, since: &str) -> bool {
 }
 
 /// One range of bytes; several at once, or another unit, are answered with everything (RFC 9110 section 14.2).
-fn part(range: &str, length: u64) -> Want {
+pub(super) fn part(range: &str, length: u64) -> Want {
     let Some((first, last)) = range.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
         return Want::All;
     };

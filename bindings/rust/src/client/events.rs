@@ -136,15 +136,15 @@ impl Following {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct SentEvent {
-    id: Option<String>,
-    name: String,
-    data: String,
+pub(super) struct SentEvent {
+    pub(super) id: Option<String>,
+    pub(super) name: String,
+    pub(super) data: String,
 }
 
 /// Cuts bytes into events. Lines end with LF or CR LF.
 #[derive(Default)]
-struct Events {
+pub(super) struct Events {
     buffer: BytesMut,
     /// Bytes of the buffer that were searched for a line end.
     searched: usize,
@@ -155,7 +155,7 @@ struct Events {
 }
 
 impl Events {
-    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
         if self.buffer.len() + self.data.len() + bytes.len() > EVENT_LIMIT {
             return Err(Error::new(Code::TooLarge, "the server sent an event of more than 16 MiB"));
         }
@@ -163,7 +163,7 @@ impl Events {
         Ok(())
     }
 
-    fn next(&mut self) -> Option<SentEvent> {
+    pub(super) fn next(&mut self) -> Option<SentEvent> {
         loop {
             let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') else {
                 self.searched = self.buffer.len();

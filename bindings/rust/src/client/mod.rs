@@ -10,6 +10,9 @@
 mod dial;
 mod duplex;
 mod events;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod target;
 
 pub use target::Target;
@@ -177,7 +180,12 @@ async fn failure(response: Response<Incoming>) -> Error {
         Ok(Ok(body)) => body,
         _ => Bytes::new(),
     };
-    if let Ok(problem) = serde_json::from_slice::<Problem>(&body) {
+    told(status, &body)
+}
+
+/// What status and body of an unsuccessful answer say.
+fn told(status: StatusCode, body: &[u8]) -> Error {
+    if let Ok(problem) = serde_json::from_slice::<Problem>(body) {
         return Error::from(problem);
     }
     // Something between us and the server, or a server with codes that we do not know.
@@ -197,7 +205,7 @@ async fn failure(response: Response<Incoming>) -> Error {
         _ => Code::Internal,
     };
     let detail =
-        serde_json::from_slice::<Value>(&body).ok().and_then(|body| Some(body.get("detail")?.as_str()?.to_owned()));
+        serde_json::from_slice::<Value>(body).ok().and_then(|body| Some(body.get("detail")?.as_str()?.to_owned()));
     Error::new(code, detail.unwrap_or_else(|| format!("the server answered {status}")))
 }
 

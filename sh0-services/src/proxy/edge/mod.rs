@@ -13,6 +13,9 @@
 //! built yet.
 
 mod client;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod protocol;
 mod server;
 mod state;

@@ -12,6 +12,9 @@ mod body;
 mod connection;
 mod forward;
 mod frames;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod headers;
 mod host;
 mod instance;

@@ -36,6 +36,9 @@ mod cgroup;
 mod config;
 mod create;
 mod events;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod hub;
 mod instances;

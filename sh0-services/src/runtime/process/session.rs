@@ -13,9 +13,9 @@ use futures_util::stream::{self, StreamExt};
 use sh0_core::model::{Exit, LogStream};
 use sh0_core::traits::{Session, SessionInput, Terminal};
 use sh0_core::{Error, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -115,7 +115,10 @@ async fn wait(exit: oneshot::Receiver<Result<Exit>>, guard: Arc<DropGuard>) -> R
     exit.unwrap_or_else(|_| Err(Error::unavailable("the session was given up")))
 }
 
-async fn receive(mut socket: OwnedReadHalf, outputs: mpsc::Sender<(LogStream, Bytes)>) -> Result<Exit> {
+pub(super) async fn receive(
+    mut socket: impl AsyncRead + Unpin,
+    outputs: mpsc::Sender<(LogStream, Bytes)>,
+) -> Result<Exit> {
     let lost = |error: std::io::Error| {
         Error::unavailable("the command was killed together with its shim before it ended").with_source(error)
     };
