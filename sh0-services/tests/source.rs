@@ -339,7 +339,7 @@ async fn the_only_folder_of_an_archive_is_the_app() {
 
 #[tokio::test]
 async fn hostile_archives_are_refused_and_write_nothing_outside() {
-    use tar::EntryType::{Block, Char, Directory, Fifo, Link, Regular, Symlink};
+    use tar::EntryType::{Block, Char, Directory, Fifo, GNULongName, Link, Regular, Symlink, XHeader};
     let bench = Bench::new();
     let guard = bench.path("guard");
     fs::create_dir(&guard).unwrap();
@@ -395,6 +395,27 @@ async fn hostile_archives_are_refused_and_write_nothing_outside() {
             Box::new(|b| {
                 raw(b, Directory, "a", "", b"");
                 raw(b, Regular, "a/b", "", b"x");
+                raw(b, Regular, "a", "", b"x");
+            }),
+        ),
+        (
+            "a NUL byte in a name",
+            Box::new(|b| {
+                raw(b, XHeader, "x", "", b"12 path=a\0b\n");
+                raw(b, Regular, "a", "", b"x");
+            }),
+        ),
+        (
+            "a NUL byte in a link",
+            Box::new(|b| {
+                raw(b, XHeader, "x", "", b"16 linkpath=a\0b\n");
+                raw(b, Symlink, "l", "a", b"");
+            }),
+        ),
+        (
+            "a long name",
+            Box::new(|b| {
+                raw(b, GNULongName, "x", "", &[b'n'; 300]);
                 raw(b, Regular, "a", "", b"x");
             }),
         ),

@@ -208,8 +208,14 @@ impl Unpack<'_> {
 }
 
 fn clash(inside: &Path, error: std::io::Error) -> Error {
-    use std::io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, PermissionDenied};
+    use std::io::ErrorKind::{
+        AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, PermissionDenied,
+    };
     match error.kind() {
+        // Too long, or with a NUL byte.
+        InvalidFilename | InvalidInput => {
+            invalid(format!("has a name that no file can have, `{}`", inside.display())).with_source(error)
+        }
         AlreadyExists | IsADirectory | NotADirectory | PermissionDenied => {
             invalid(format!("has `{}` both as a folder and as something else", inside.display())).with_source(error)
         }
