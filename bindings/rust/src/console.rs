@@ -1,4 +1,4 @@
-//! A [`Session`] joined to somebody's own ends: this program's terminal, a pipe, a test.
+//! This program's own terminal: a [`Session`] joined to it (or to a pipe, a test), a question to who sits there, a signal.
 //!
 //! ```no_run
 //! # async fn example(sh0: sh0::Sh0, mut op: sh0::ops::instances::Exec) -> sh0::Result<()> {
@@ -10,15 +10,15 @@
 //! # }
 //! ```
 
-use std::io::{IsTerminal, stdin, stdout};
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 
 use bytes::BytesMut;
 use futures_util::stream::Stream;
 use futures_util::{StreamExt, stream};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
-use sh0_core::Result;
 use sh0_core::model::{Exit, LogStream};
 use sh0_core::traits::{ByteStream, Session, SessionInput, Terminal};
+use sh0_core::{Code, Error, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,6 +37,43 @@ pub async fn attach(session: Session, with_terminal: bool) -> Result<Exit> {
     });
     let sizes = changes.filter_map(std::future::ready).boxed();
     join(session, bytes_of(tokio::io::stdin()), sizes, tokio::io::stdout(), tokio::io::stderr()).await
+}
+
+/// Lets a person type `word` before something is lost. [`Code::Cancelled`] when that does not happen; where nobody can,
+/// the error tells the command that does without: this one, with `--yes`.
+pub fn confirm(what: &str, word: &str) -> Result<()> {
+    let declined = |text: String| Err(Error::new(Code::Cancelled, text));
+    if !stdin().is_terminal() || !stderr().is_terminal() {
+        let typed = std::env::args().collect::<Vec<_>>().join(" ");
+        return declined(format!("something would be lost, and nobody is here to confirm it; run: {typed} --yes"));
+    }
+    write!(stderr(), "{what}\nType `{word}` to go on: ")?;
+    let mut typed = String::new();
+    stdin().read_line(&mut typed)?;
+    if typed.trim() == word { Ok(()) } else { declined("declined: nothing was changed".into()) }
+}
+
+/// How a program ends that failed for this reason: stable, for scripts.
+pub fn exit_code(code: Code) -> u8 {
+    match code {
+        Code::Invalid | Code::TooLarge => 2,
+        Code::Cancelled => 3,
+        Code::Unauthorized | Code::Forbidden => 4,
+        Code::NotFound => 5,
+        Code::Conflict | Code::Locked => 6,
+        Code::BuildFailed | Code::DeployFailed => 7,
+        Code::Timeout => 8,
+        _ => 1,
+    }
+}
+
+/// Ctrl-C, or the request to end that service managers send.
+pub async fn interrupted() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 /// The terminal without line editing and signals; as it was again when this is dropped.

@@ -1,6 +1,7 @@
 //! A platform of this machine that runs as a server in the background: found by its folder of data, started, ended.
 
 use std::fs::{self, DirBuilder, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -47,6 +48,12 @@ pub async fn start(server: &Program, data: impl AsRef<Path>) -> Result<Sh0> {
         tokio::time::sleep(BETWEEN).await;
     }
     Err(Error::new(Code::Timeout, format!("the server does not answer; see {}", path.display())))
+}
+
+/// An address of loopback that nobody listens on now: with the preferred port if that is one.
+pub fn free_port(preferred: u16) -> SocketAddr {
+    let bound = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|bound| bound.local_addr());
+    bound(preferred).or_else(|_| bound(0)).unwrap_or((Ipv4Addr::LOCALHOST, preferred).into())
 }
 
 /// Ends a platform and its apps, and waits until it has let go of its folder of data.

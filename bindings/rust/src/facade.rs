@@ -187,8 +187,15 @@ impl Sh0 {
 
     /// Waits until a deployment has ended, and answers how.
     pub async fn finished(&self, deployment: &Deployment) -> Result<Deployment> {
+        self.watched(deployment, |_| {}).await
+    }
+
+    /// The same; `see` gets to see everything that happens meanwhile.
+    pub async fn watched(&self, deployment: &Deployment, see: impl Fn(&Event) + Send) -> Result<Deployment> {
         let mut events = self.follow(deployment).await?;
-        while events.next().await.transpose()?.is_some() {}
+        while let Some(event) = events.next().await.transpose()? {
+            see(&event);
+        }
         self.call(GetDeployment { app: deployment.app.into(), deployment: deployment.id }).await
     }
 }

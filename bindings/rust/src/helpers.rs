@@ -1,15 +1,18 @@
 //! What callers want in one step, though it takes more than one operation.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sh0_core::model::{App, AppRef, AppSettings, Deployment, Page, ProjectRef};
-use sh0_core::ops::OpDef;
-use sh0_core::ops::apps::{CreateApp, DeleteApp, GetApp, ListApps};
+use sh0_core::model::{
+    App, AppId, AppName, AppRef, AppSettings, Deployment, Destroying, Event, Page, ProjectRef, Source, suggest_label,
+};
+use sh0_core::ops::apps::{CreateApp, DeleteApp, GetApp, ListApps, UpdateApp};
 use sh0_core::ops::deployments::CreateDeployment;
 use sh0_core::ops::fields::{has, merge};
 use sh0_core::ops::platform::GetStatus;
 use sh0_core::ops::projects::ListProjects;
+use sh0_core::ops::{OpDef, Operation, find};
 use sh0_core::{Code, Error, Result};
 
 use crate::Sh0;
@@ -28,19 +31,45 @@ impl Sh0 {
         }
     }
 
-    /// Deploys an app, which is created when there is none of this name; `port` is for a new one. Answers at once:
-    /// [`follow`](Sh0::follow) what happens, or wait for it with [`finished`](Sh0::finished).
+    /// Deploys an app, which is created when there is none of this name, at its own `port` if that is given: another one
+    /// than it had takes effect at once. Answers at once: [`follow`](Sh0::follow) what happens, or wait for it with
+    /// [`finished`](Sh0::finished).
     pub async fn deploy(&self, create: CreateDeployment, port: Option<u16>) -> Result<Deployment> {
-        if self.find_app(&create.app).await?.is_none() {
-            let AppRef::Name(project, name) = &create.app else { return Err(Error::not_found("app", &create.app)) };
-            let new = json!({ "project": project, "name": name, "runtime": create.runtime, "port": port });
-            match self.call(serde_json::from_value::<CreateApp>(new)?).await {
-                // Somebody else was quicker: it exists now.
-                Err(error) if error.code() == Code::Conflict && self.find_app(&create.app).await?.is_some() => {}
-                created => drop(created?),
-            }
+        let known = match self.find_app(&create.app).await? {
+            None => self.create_for(&create, port).await?,
+            known => known,
+        };
+        if let (Some(app), Some(port)) = (known, port)
+            && app.port != port
+        {
+            self.call(serde_json::from_value::<UpdateApp>(json!({ "app": app.id, "port": port }))?).await?;
         }
         self.call(create).await
+    }
+
+    /// Answers the app if somebody else was quicker.
+    async fn create_for(&self, create: &CreateDeployment, port: Option<u16>) -> Result<Option<App>> {
+        let AppRef::Name(project, name) = &create.app else { return Err(Error::not_found("app", &create.app)) };
+        let new = json!({ "project": project, "name": name, "runtime": create.runtime, "port": port });
+        let created = self.call(serde_json::from_value::<CreateApp>(new)?).await;
+        match created {
+            Err(error) if error.code() == Code::Conflict => self.find_app(&create.app).await?.map(Some).ok_or(error),
+            created => created.map(|_| None),
+        }
+    }
+
+    /// The app that a folder is deployed as when nobody says: its name is the folder's, or what comes nearest. A conflict
+    /// where that is an app of another source.
+    pub async fn app_of_folder(&self, folder: &Path, source: &Source) -> Result<AppRef> {
+        let folder = std::fs::canonicalize(folder)?;
+        let label = suggest_label(&folder.file_name().unwrap_or_default().to_string_lossy());
+        let app = AppRef::from(label.parse::<AppName>()?);
+        match self.find_app(&app).await?.and_then(|app| app.source) {
+            Some(known) if known != *source => Err(Error::conflict(format!(
+                "the app {app} is there already, from another source; name this one with --name"
+            ))),
+            _ => Ok(app),
+        }
     }
 
     /// Calls an operation with its type erased; where it lists, all pages come as one. Pages that were asked for by
@@ -82,29 +111,85 @@ impl Sh0 {
     }
 
     /// Destroys every app of every project with all its data, and waits until nothing of them is left; answers how many
-    /// there were.
+    /// there were. A locked app refuses it before anything is destroyed.
     pub async fn destroy_everything(&self) -> Result<u64> {
-        let there = self.call(GetStatus::default()).await?.apps;
+        let mut apps: Vec<App> = Vec::new();
         for project in self.call(ListProjects::default()).await?.items {
-            let list = || ListApps { project: ProjectRef::Id(project.id), cursor: None, limit: None };
-            let mut apps = self.call(list()).await?.items;
-            while let Some(app) = apps.pop() {
-                self.call(DeleteApp { app: app.id.into(), keep_volumes: false }).await?;
-                if apps.is_empty() {
-                    apps = self.call(list()).await?.items;
-                }
-            }
+            let list = ListApps { project: ProjectRef::Id(project.id), cursor: None, limit: None };
+            let op = find(ListApps::META.name).ok_or_else(|| Error::internal("there is no list of apps"))?;
+            let page: Page<App> = serde_json::from_value(self.call_whole(op, serde_json::to_value(list)?).await?)?;
+            apps.extend(page.items);
         }
-        // An app leaves the lists at once, and the count when its last part is gone.
+        // A refusal comes first.
+        apps.sort_by_key(|app| app.lock.is_none());
+        for app in &apps {
+            self.call(DeleteApp { app: app.id.into(), keep_volumes: false }).await?;
+        }
+        self.until_gone(|_| true).await?;
+        Ok(apps.len() as u64)
+    }
+
+    /// Destroys an app, waits until nothing is left of it if `wait`, and answers what it was.
+    pub async fn destroy(&self, delete: DeleteApp, wait: bool) -> Result<App> {
+        let app = self.call(GetApp { app: delete.app.clone() }).await?;
+        self.call(delete).await?;
+        if wait {
+            self.gone(app.id).await?;
+        }
+        Ok(app)
+    }
+
+    /// What somebody wants deployed: a git repository (with a reference behind `#`), an image, a folder of this machine.
+    /// `None` stands for the app's own source, where that is no folder.
+    pub async fn source(
+        &self,
+        app: &AppRef,
+        git: Option<String>,
+        image: Option<String>,
+        folder: Option<PathBuf>,
+    ) -> Result<Option<Source>> {
+        Ok(match (git, image, folder) {
+            (Some(git), _, _) => Some(Source::git(&git)?),
+            (_, Some(image), _) => Some(Source::Image { image: image.parse()? }),
+            (_, _, Some(folder)) => Some(self.folder(&folder).await?),
+            _ => match self.find_app(app).await?.and_then(|app| app.source) {
+                Some(Source::Git { .. } | Source::Image { .. }) => None,
+                _ => Some(self.folder(".".as_ref()).await?),
+            },
+        })
+    }
+
+    /// Takes the deployment that an operation's output is, or has in it. With `wait` it waits until that has ended, which
+    /// `see` gets to see, and the output has it as it is then.
+    pub async fn settle(
+        &self,
+        output: &mut Value,
+        wait: bool,
+        see: impl Fn(&Event) + Send,
+    ) -> Result<Option<Deployment>> {
+        let whole = output.get("kind").is_some();
+        let Some(slot) = (if whole { Some(output) } else { output.get_mut("deployment") }) else { return Ok(None) };
+        let mut deployment: Deployment = serde_json::from_value(slot.clone())?;
+        if wait {
+            deployment = self.watched(&deployment, see).await?;
+            *slot = serde_json::to_value(&deployment)?;
+        }
+        Ok(Some(deployment))
+    }
+
+    /// Waits until nothing is left of an app that is being destroyed.
+    pub async fn gone(&self, app: AppId) -> Result<()> {
+        self.until_gone(|going| going.id == app).await
+    }
+
+    async fn until_gone(&self, counts: impl Fn(&Destroying) -> bool + Send) -> Result<()> {
         for _ in 0..LOOKS {
-            if self.call(GetStatus::default()).await?.apps == 0 {
-                return Ok(there);
+            if !self.call(GetStatus::default()).await?.destroying.iter().any(&counts) {
+                return Ok(());
             }
             tokio::time::sleep(BETWEEN).await;
         }
-        Err(Error::new(
-            Code::Timeout,
-            "some apps are still being destroyed; see the platform's log for what is in the way",
-        ))
+        let text = "it is still being destroyed; see the platform's log for what is in the way";
+        Err(Error::new(Code::Timeout, text))
     }
 }

@@ -51,6 +51,7 @@ pub mod pack;
 #[cfg(feature = "embedded")]
 pub mod roles;
 pub mod text;
+pub mod typed;
 
 #[cfg(feature = "client")]
 pub use client::Target;

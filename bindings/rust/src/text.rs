@@ -47,6 +47,30 @@ fn printed<T: DeserializeOwned + ToString>(value: &Value) -> Option<String> {
     serde_json::from_value::<T>(value.clone()).ok().map(|value| value.to_string())
 }
 
+/// Writes what happens in a deployment, for whoever watches.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// On a terminal the step under way stands in the last line, until something else does.
+    pub terminal: bool,
+    /// Whether notes and output are dim.
+    pub colour: bool,
+}
+
+impl Progress {
+    /// What is to be written for this event, with the end of its line.
+    pub fn text(&self, event: &EventKind) -> String {
+        let text = event.to_string().replace('\n', "\n  ");
+        let line = match event {
+            EventKind::State { .. } => String::new(),
+            EventKind::StepStarted { .. } if self.terminal => format!("  {text}"),
+            EventKind::StepStarted { .. } => String::new(),
+            EventKind::Note { .. } | EventKind::Output { .. } if self.colour => format!("  \x1b[2m{text}\x1b[0m\n"),
+            _ => format!("  {text}\n"),
+        };
+        format!("{}{line}", if self.terminal { "\r\x1b[K" } else { "" })
+    }
+}
+
 /// Variables as the operation `env.import` reads them.
 pub fn dotenv(values: &Value) -> String {
     values["vars"].as_object().into_iter().flatten().map(|(name, value)| format!("{name}={value}\n")).collect()
@@ -153,6 +177,25 @@ mod tests {
         let nasty = "$x \"q\" 'y' \\ \n = ü";
         let text = dotenv(&json!({ "vars": { "A": nasty } }));
         assert_eq!(text, "A=\"$x \\\"q\\\" 'y' \\\\ \\n = ü\"\n");
+    }
+
+    #[test]
+    fn progress_has_one_line_for_the_step_under_way() {
+        let event = |value| serde_json::from_value::<EventKind>(value).expect("an event");
+        let events = [
+            event(json!({ "type": "state", "state": "running" })),
+            event(json!({ "type": "step_started", "step": "build" })),
+            event(json!({ "type": "output", "stream": "stdout", "lines": ["a", "b"] })),
+            event(json!({ "type": "step_done", "step": "build", "millis": 20 })),
+        ];
+        let seen = |progress: Progress| events.iter().map(|event| progress.text(event)).collect::<String>();
+        let plain = seen(Progress { terminal: false, colour: false });
+        assert_eq!(plain, "  | a\n  | b\n  build           20 ms\n");
+        let shown = seen(Progress { terminal: true, colour: true });
+        let clear = "\r\x1b[K";
+        let expected =
+            format!("{clear}{clear}  build ...{clear}  \x1b[2m| a\n  | b\x1b[0m\n{clear}  build           20 ms\n");
+        assert_eq!(shown, expected);
     }
 
     #[test]

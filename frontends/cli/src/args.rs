@@ -1,17 +1,22 @@
 //! From the declarations of operations to clap's commands, and from what was typed to the input of an operation.
 
 use clap::builder::ArgPredicate;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
-use sh0::model::ParseError;
 use sh0::ops::fields::{Field, Kind, fields, merge, summary};
 use sh0::ops::{OpKind, Risk};
-use sh0::{Code, Error, Result};
+use sh0::{Code, Error, Result, typed};
 
 use crate::verbs::{VERBS, Verb};
 
 /// Fields that pages, terminals and followed streams fill.
 const HIDDEN: &[&str] = &["after", "cursor", "limit", "terminal"];
+/// Verbs that wait, by how their output looks.
+const WAITING: &[(&str, &str)] =
+    &[("deployment", "Do not wait until it is live"), ("gone", "Do not wait until nothing is left of it")];
+/// The app where it is typed as it is, instead of behind `-a`.
+const APP: &str = "APP";
 /// Letters of options.
 const LETTERS: &[(&str, char)] = &[("app", 'a'), ("env", 'e'), ("follow", 'f'), ("tail", 'n')];
 
@@ -27,7 +32,7 @@ pub(crate) fn with_verbs(root: Command) -> Command {
 }
 
 /// The verb that was typed, and what was typed for it: the innermost command first.
-pub(crate) fn typed<'a>(name: &str, matches: &'a ArgMatches) -> Option<(&'static Verb, Vec<&'a ArgMatches>)> {
+pub(crate) fn verb<'a>(name: &str, matches: &'a ArgMatches) -> Option<(&'static Verb, Vec<&'a ArgMatches>)> {
     let verb = |words: String| VERBS.iter().find(|verb| verb.words == words);
     match matches.subcommand() {
         Some((word, inner)) => Some((verb(format!("{name} {word}"))?, vec![inner, matches])),
@@ -39,15 +44,32 @@ pub(crate) fn typed<'a>(name: &str, matches: &'a ArgMatches) -> Option<(&'static
 pub(crate) fn input(verb: &Verb, matches: &[&ArgMatches]) -> Result<Value> {
     let mut input = json!({});
     for field in typeable(verb) {
-        match given(&field, matches) {
-            Some(value) => *field.path.iter().fold(&mut input, |place, name| &mut place[*name]) = value,
-            None if field.required && field.path == ["app"] => {
-                return Err(Error::new(Code::Invalid, "which app? Name it with -a APP, or in SH0_APP"));
-            }
-            None => {}
+        let value = if field.path == ["app"] { Some(app(&field, matches)?) } else { given(&field, matches) };
+        if let Some(value) = value {
+            *field.path.iter().fold(&mut input, |place, name| &mut place[*name]) = value;
         }
     }
     Ok(input)
+}
+
+/// The app: typed as it is, behind `-a`, or from the environment.
+fn app(field: &Field, matches: &[&ArgMatches]) -> Result<Value> {
+    let wrong = |text: &str| Err(Error::new(Code::Invalid, text));
+    let bare = matches.iter().find_map(|matches| matches.try_get_one::<Value>(APP).ok().flatten());
+    match (bare, given(field, matches)) {
+        (Some(_), _) if any_typed(&["app"], matches) => wrong("two apps are named: one with -a, one without"),
+        (Some(app), _) => Ok(app.clone()),
+        (None, Some(app)) => Ok(app),
+        (None, None) => wrong("which app? Name it with -a APP, or in SH0_APP"),
+    }
+}
+
+/// Whether one of these was typed, and not only set in the environment.
+pub(crate) fn any_typed(names: &[&str], matches: &[&ArgMatches]) -> bool {
+    let typed = |matches: &&ArgMatches, name: &&str| {
+        matches.try_contains_id(name).is_ok() && matches.value_source(name) == Some(ValueSource::CommandLine)
+    };
+    matches.iter().any(|matches| names.iter().any(|name| typed(matches, name)))
 }
 
 /// Whether the flag was given, at any level.
@@ -55,30 +77,14 @@ pub(crate) fn flag(name: &str, matches: &[&ArgMatches]) -> bool {
     matches.iter().any(|matches| matches!(matches.try_get_one::<bool>(name), Ok(Some(true))))
 }
 
-/// The content of a file, or of standard input for `-`.
-fn read_text(path: &str) -> Result<String, String> {
-    let text = if path == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
-    text.map_err(|error| error.to_string())
-}
-
-/// JSON as it is, from `@FILE`, or from standard input for `-`.
-pub(crate) fn json(text: &str) -> Result<Value, String> {
-    let path = if text == "-" { Some(text) } else { text.strip_prefix('@') };
-    let text = path.map_or(Ok(text.to_owned()), read_text)?;
-    serde_json::from_str(&text).map_err(|error| error.to_string())
-}
-
 /// The fields that can be typed; within objects, only those of the one that the verb edits.
 fn typeable(verb: &Verb) -> impl Iterator<Item = Field> {
     fields(verb.op).into_iter().filter(|field| {
-        !HIDDEN.contains(&field.path[0]) && (field.path.len() == 1 || (verb.edits && field.path[0] == "settings"))
+        let setting = verb.edits && field.path[0] == "settings";
+        // Beside the settings, `port` would be the port inside: the app's own is for `up`.
+        let hidden = HIDDEN.contains(&field.path[0]) || (verb.edits && field.path == ["port"]);
+        !hidden && (field.path.len() == 1 || setting)
     })
-}
-
-/// The long option of a field: the path to it, without the steps that say nothing.
-fn name(field: &Field) -> String {
-    let path = field.path.iter().filter(|name| !["settings", "resources"].contains(name));
-    path.map(|name| if *name == "contains" { "grep" } else { name }).collect::<Vec<_>>().join("-").replace('_', "-")
 }
 
 /// The command with the verb's arguments.
@@ -88,11 +94,16 @@ fn filled(word: &'static str, verb: &Verb) -> Command {
     };
     let about = if verb.about.is_empty() { summary(verb.op) } else { verb.about.to_owned() };
     let mut command = Command::new(word).about(about).args(typeable(verb).map(|field| arg(verb, field)));
+    let alone = command.get_positionals().next().is_none();
+    if let Some(app) = typeable(verb).find(|field| alone && field.path == ["app"]) {
+        let help = "The app, where -a does not name it";
+        command = command.arg(Arg::new(APP).help(help).value_parser(move |text: &str| typed::read(&app.kind, text)));
+    }
     if let Some((name, op, _)) = verb.instead {
         command = command.arg(switch(name, &summary(op)));
     }
-    if verb.show == "deployment" {
-        command = command.arg(switch("detach", "Do not wait until it is live"));
+    if let Some((_, until)) = WAITING.iter().find(|(show, _)| *show == verb.show) {
+        command = command.arg(switch("detach", until));
     }
     match verb.op.meta.risk {
         Risk::Destructive => command.arg(switch("yes", "Do not ask").short('y')),
@@ -105,7 +116,7 @@ fn letter(name: &str) -> Option<char> {
 }
 
 fn arg(verb: &Verb, field: Field) -> Arg {
-    let (name, app) = (name(&field), field.path == ["app"] && verb.place != "app");
+    let (name, app) = (typed::option(&field), field.path == ["app"] && verb.place != "app");
     let mut arg = Arg::new(name.clone()).value_name(name.to_uppercase()).help(field.summary());
     arg = match verb.place == name || (field.required && !app) {
         true => arg.required(field.required),
@@ -129,29 +140,13 @@ fn arg(verb: &Verb, field: Field) -> Arg {
         Kind::Numbers => arg.action(ArgAction::Append).value_name("PROCESS=N").num_args(several),
         _ => arg,
     };
-    arg.value_parser(move |text: &str| read(&field.kind, text))
-}
-
-/// The value that a text stands for. A secret is the content of a file: other users can see arguments.
-fn read(kind: &Kind, text: &str) -> Result<Value, String> {
-    let words = |error: ParseError| format!("it {}: {}", error.reason(), error.hint());
-    match kind {
-        Kind::List | Kind::Texts | Kind::Numbers => kind.read(text).map_err(words),
-        _ if text.is_empty() => Ok(Value::Null),
-        Kind::Secret => read_text(text).map(Value::from),
-        Kind::Number => kind.read(text.trim_start_matches('v')).map_err(words),
-        Kind::Time => {
-            let ago = text.parse::<jiff::SignedDuration>().ok();
-            let then = ago.and_then(|ago| jiff::Timestamp::now().checked_sub(ago).ok());
-            then.map_or_else(|| kind.read(text).map_err(words), |then| Ok(then.to_string().into()))
-        }
-        kind => kind.read(text).map_err(words),
-    }
+    let hint = if arg.is_positional() && verb.place != "app" { "; an app is named with -a" } else { "" };
+    arg.value_parser(move |text: &str| typed::read(&field.kind, text).map_err(|why| format!("{why}{hint}")))
 }
 
 /// What was typed for a field.
 fn given(field: &Field, matches: &[&ArgMatches]) -> Option<Value> {
-    let name = name(field);
+    let name = typed::option(field);
     if matches!(field.kind, Kind::Flag) {
         return flag(&name, matches).then_some(Value::Bool(true));
     }

@@ -3,13 +3,14 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use futures_util::StreamExt;
 use serde_json::{Value, json};
-use sh0::model::{AppRef, Deployment, EventKind, Source};
+use sh0::model::{AppRef, Event};
 use sh0::ops::apps::GetApp;
-use sh0::ops::deployments::{CreateDeployment, GetDeployment};
-use sh0::{Result, RuntimeChoice, Sh0};
+use sh0::ops::deployments::CreateDeployment;
+use sh0::text::Progress;
+use sh0::{Result, Sh0};
 
+use crate::place::Place;
 use crate::run::Voice;
 
 #[derive(Debug, clap::Args)]
@@ -26,9 +27,6 @@ pub(crate) struct Deploy {
     /// The app; it is created when there is none of this name
     #[arg(short, long, env = "SH0_APP", hide_env_values = true)]
     app: AppRef,
-    /// Where an app that was never deployed runs: auto, docker or process
-    #[arg(long, default_value = "auto")]
-    runtime: RuntimeChoice,
     /// Ignore caches of the build
     #[arg(long)]
     no_cache: bool,
@@ -38,21 +36,15 @@ pub(crate) struct Deploy {
 }
 
 /// `sh0 deploy`.
-pub(crate) async fn deploy(voice: Voice, platform: &Sh0, deploy: Deploy) -> Result<u8> {
-    let own = platform.find_app(&deploy.app).await?.and_then(|app| app.source);
-    let source = match (deploy.git, deploy.image, deploy.path) {
-        (Some(git), _, _) => Some(Source::git(&git)?),
-        (_, Some(image), _) => Some(Source::Image { image: image.parse()? }),
-        (_, _, None) if matches!(own, Some(Source::Git { .. } | Source::Image { .. })) => None,
-        (_, _, path) => Some(platform.folder(&path.unwrap_or_else(|| ".".into())).await?),
-    };
-    let create =
-        CreateDeployment { app: deploy.app, source, runtime: deploy.runtime.kind(), no_cache: deploy.no_cache };
-    place(voice, platform, create, None, deploy.detach).await
+pub(crate) async fn deploy(voice: Voice, place: &Place, deploy: Deploy) -> Result<u8> {
+    let platform = &place.connect().await?;
+    let source = platform.source(&deploy.app, deploy.git, deploy.image, deploy.path).await?;
+    let create = CreateDeployment { app: deploy.app, source, runtime: place.runtime.kind(), no_cache: deploy.no_cache };
+    release(voice, platform, create, None, deploy.detach).await
 }
 
 /// Creates the app when it is missing, deploys it, waits, and says where it answers: the last line of `up` and `deploy`.
-pub(crate) async fn place(
+pub(crate) async fn release(
     voice: Voice,
     platform: &Sh0,
     create: CreateDeployment,
@@ -61,7 +53,7 @@ pub(crate) async fn place(
 ) -> Result<u8> {
     let mut deployment = platform.deploy(create, port).await?;
     if !detach {
-        deployment = follow(voice, platform, &deployment).await?;
+        deployment = platform.watched(&deployment, show(voice)).await?;
         deployment.outcome()?;
     }
     let app = platform.call(GetApp { app: deployment.app.into() }).await?;
@@ -83,49 +75,29 @@ pub(crate) async fn place(
 
 /// Waits for the deployment in an operation's output, and shows how it ended.
 pub(crate) async fn settle(voice: Voice, platform: &Sh0, mut output: Value, detach: bool) -> Result<u8> {
-    let is_one = output.get("kind").is_some();
-    let slot = if is_one { Some(&mut output) } else { output.get_mut("deployment") };
-    let (mut ended, mut words) = (Ok(()), "stored; the next deployment takes it along".to_owned());
-    if let Some(slot) = slot {
-        let mut deployment: Deployment = serde_json::from_value(slot.clone())?;
-        words = format!("deployment {} has begun", deployment.id);
-        if !detach {
-            deployment = follow(voice, platform, &deployment).await?;
-            ended = deployment.outcome();
-            words = format!("v{} is live", deployment.made.number.unwrap_or_default());
+    let deployment = platform.settle(&mut output, !detach, show(voice)).await?;
+    if voice.json {
+        voice.document(&output);
+    }
+    match deployment {
+        None => voice.say("stored; the next deployment takes it along"),
+        Some(begun) if detach => voice.say(format!("deployment {} has begun", begun.id)),
+        Some(ended) => {
+            ended.outcome()?;
+            voice.say(format!("v{} is live", ended.made.number.unwrap_or_default()));
         }
-        *slot = serde_json::to_value(&deployment)?;
     }
-    match (voice.json, &ended) {
-        (true, _) => voice.document(&output),
-        (false, Ok(())) => voice.say(words),
-        (false, Err(_)) => {}
-    }
-    ended.map(|()| 0)
+    Ok(0)
 }
 
-/// Shows what happens until the deployment has ended, and answers how: on a terminal, the step under way stands in the
-/// last line.
-async fn follow(voice: Voice, platform: &Sh0, deployment: &Deployment) -> Result<Deployment> {
-    let tty = std::io::stderr().is_terminal();
-    let colour = tty && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let mut events = platform.follow(deployment).await?;
-    while let Some(event) = events.next().await.transpose()? {
-        let text = event.what.to_string().replace('\n', "\n  ");
-        if voice.json {
-            continue;
-        }
-        if tty {
-            eprint!("\r\x1b[K");
-        }
-        match event.what {
-            EventKind::State { .. } => {}
-            EventKind::StepStarted { .. } if tty => eprint!("  {text}"),
-            EventKind::StepStarted { .. } => {}
-            EventKind::StepDone { .. } => eprintln!("  {text}"),
-            _ if colour => eprintln!("  \x1b[2m{text}\x1b[0m"),
-            _ => eprintln!("  {text}"),
+/// Shows what happens in a deployment.
+fn show(voice: Voice) -> impl Fn(&Event) + Send {
+    let terminal = std::io::stderr().is_terminal();
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let progress = Progress { terminal, colour };
+    move |event| {
+        if !voice.json {
+            eprint!("{}", progress.text(&event.what))
         }
     }
-    platform.call(GetDeployment { app: deployment.app.into(), deployment: deployment.id }).await
 }

@@ -1,6 +1,7 @@
 //! How the program ends: stable exit codes (their table is in `help.txt`), and the one place that prints an error.
 
-use sh0::{Code, Error};
+use sh0::Error;
+use sh0::console::exit_code;
 
 /// Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -19,21 +20,10 @@ pub(crate) fn failed(error: &Error, json: bool) -> u8 {
     exit_code(error.code())
 }
 
-fn exit_code(code: Code) -> u8 {
-    match code {
-        Code::Invalid | Code::TooLarge => 2,
-        Code::Cancelled => 3,
-        Code::Unauthorized | Code::Forbidden => 4,
-        Code::NotFound => 5,
-        Code::Conflict | Code::Locked => 6,
-        Code::BuildFailed | Code::DeployFailed => 7,
-        Code::Timeout => 8,
-        _ => 1,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use sh0::Code;
+
     use super::*;
 
     #[test]

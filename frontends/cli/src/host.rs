@@ -2,14 +2,15 @@
 
 use std::env::{current_exe, home_dir, var, var_os};
 use std::io::IsTerminal as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use sh0::model::{AppName, AppRef, suggest_label};
+use sh0::console::interrupted;
+use sh0::daemon::free_port;
+use sh0::model::AppName;
 use sh0::ops::deployments::CreateDeployment;
-use sh0::{Config, Error, Program, Result, RuntimeChoice, Sh0, daemon};
+use sh0::{Config, Error, Program, Result, Sh0, daemon};
 use sh0_server::{ServeOptions, Server};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::deploy;
 use crate::exit::INTERRUPTED;
@@ -19,9 +20,6 @@ use crate::run::Voice;
 /// How a platform of this machine runs.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Hosting {
-    /// Where apps run that were never deployed: auto, docker or process
-    #[arg(long, default_value = "auto")]
-    runtime: RuntimeChoice,
     /// Where the proxy listens for host names
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
@@ -32,6 +30,9 @@ pub(crate) struct Hosting {
     #[arg(long, env = "SH0_DOCKER_SOCKET", hide_env_values = true, value_name = "PATH")]
     docker_socket: Option<PathBuf>,
 }
+
+/// Its options: a server that runs already has its own.
+pub(crate) const HOSTING: &[&str] = &["listen", "image_mirror", "docker_socket"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
@@ -44,7 +45,7 @@ pub(crate) struct Up {
     /// The name of the app; the folder's unless given
     #[arg(long)]
     name: Option<AppName>,
-    /// The port of a new app on this machine; a free one unless given
+    /// The app's own port on this machine; unless given, what it has, or a free one
     #[arg(long)]
     port: Option<u16>,
     #[command(flatten)]
@@ -70,20 +71,23 @@ pub(crate) struct Serve {
 }
 
 /// `sh0 up`.
-pub(crate) async fn up(voice: Voice, place: &Place, up: Up) -> Result<u8> {
+pub(crate) async fn up(voice: Voice, place: &Place, up: Up, hosting_typed: bool) -> Result<u8> {
     let running = match place.running().await? {
         None if up.detach => Some(background(voice, place, &up.hosting).await?),
+        Some(_) if hosting_typed => {
+            return Err(Error::conflict("a server runs already, with options of its own; `sh0 down` ends it"));
+        }
         running => running,
     };
     if let Some(running) = running {
-        deploy_folder(voice, &running, &up).await?;
+        deploy_folder(voice, place, &running, &up).await?;
         voice.say("the server runs in the background; `sh0 down` stops it");
         return Ok(0);
     }
-    let config = config(&place.data, &up.hosting, false, free())?;
+    let config = config(place, &place.data, &up.hosting, false, free_port(8080))?;
     let host = Host::start(place, config, ServeOptions::default()).await?;
     let deployed = tokio::select! {
-        deployed = deploy_folder(voice, &host.platform, &up) => deployed,
+        deployed = deploy_folder(voice, place, &host.platform, &up) => deployed,
         () = interrupted() => Ok(INTERRUPTED),
     };
     if !matches!(deployed, Ok(0)) {
@@ -98,18 +102,14 @@ pub(crate) async fn up(voice: Voice, place: &Place, up: Up) -> Result<u8> {
     host.end(stop_apps).await
 }
 
-async fn deploy_folder(voice: Voice, platform: &Sh0, up: &Up) -> Result<u8> {
+async fn deploy_folder(voice: Voice, place: &Place, platform: &Sh0, up: &Up) -> Result<u8> {
     let source = platform.folder(&up.path).await?;
-    let folder = std::fs::canonicalize(&up.path)?;
-    let label = suggest_label(&folder.file_name().unwrap_or_default().to_string_lossy());
-    let app = AppRef::from(up.name.clone().map_or_else(|| label.parse(), Ok)?);
-    let known = platform.find_app(&app).await?.and_then(|app| app.source);
-    if up.name.is_none() && known.is_some_and(|known| known != source) {
-        let detail = format!("the app {app} is there already, from another source; give this one a name with --name");
-        return Err(Error::conflict(detail));
-    }
-    let create = CreateDeployment { app, source: Some(source), runtime: up.hosting.runtime.kind(), no_cache: false };
-    deploy::place(voice, platform, create, up.port, false).await
+    let app = match &up.name {
+        Some(name) => name.clone().into(),
+        None => platform.app_of_folder(&up.path, &source).await?,
+    };
+    let create = CreateDeployment { app, source: Some(source), runtime: place.runtime.kind(), no_cache: false };
+    deploy::release(voice, platform, create, up.port, false).await
 }
 
 /// `sh0 down`.
@@ -118,7 +118,7 @@ pub(crate) async fn down(voice: Voice, place: &Place) -> Result<u8> {
     let left = || place.data.join("edge/edge.sock").exists();
     match place.running().await? {
         Some(running) => daemon::end(running, &place.data).await?,
-        None if left() => quiet(&place.data, true).await?.shutdown_with(true).await?,
+        None if left() => quiet(place, &place.data, true).await?.shutdown_with(true).await?,
         None => voice.say(format!("no server runs for {}", place.data.display())),
     }
     Ok(0)
@@ -134,7 +134,7 @@ pub(crate) async fn serve(place: &Place, serve: Serve) -> Result<u8> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
     let port = if rustix::process::geteuid().is_root() { 80 } else { 8080 };
     let child = serve.edge == "child";
-    let config = config(&place.data, &serve.hosting, child, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    let config = config(place, &place.data, &serve.hosting, child, (Ipv4Addr::UNSPECIFIED, port).into())?;
     tracing::info!(data = %place.data.display(), listen = ?config.listen, "sh0 {} starts", config.version);
     let options = ServeOptions { tcp: serve.api, allowed_hosts: serve.api_host, ..ServeOptions::default() };
     let host = Host::start(place, config, options).await?;
@@ -148,8 +148,8 @@ pub(crate) async fn serve(place: &Place, serve: Serve) -> Result<u8> {
 }
 
 /// A platform in this process alone: for a question where no server runs, or to put a folder in order.
-pub(crate) async fn quiet(data: &Path, child: bool) -> Result<Sh0> {
-    Sh0::open(config(data, &Hosting::default(), child, free())?).await
+pub(crate) async fn quiet(place: &Place, data: &Path, child: bool) -> Result<Sh0> {
+    Sh0::open(config(place, data, &Hosting::default(), child, free_port(8080))?).await
 }
 
 /// A platform in this process, and the server that lets others in.
@@ -179,21 +179,13 @@ impl Host {
     }
 }
 
-/// Ctrl-C, or the request to end that service managers send.
-async fn interrupted() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
-fn config(data: &Path, hosting: &Hosting, child: bool, listen: SocketAddr) -> Result<Config> {
+/// How the place's platform runs, its data in `data`; the proxy listens at `listen` unless `hosting` says where.
+fn config(place: &Place, data: &Path, hosting: &Hosting, child: bool, listen: SocketAddr) -> Result<Config> {
     let listen = if hosting.listen.is_empty() { vec![listen] } else { hosting.listen.clone() };
     // Apps are no more public than the proxy is.
     let public = listen.iter().any(|addr| !addr.ip().is_loopback());
     let app_bind = if public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-    let mut config = Config::new(data).runtime(hosting.runtime).listen(listen).app_bind(app_bind.into());
+    let mut config = Config::new(data).runtime(place.runtime).listen(listen).app_bind(app_bind.into());
     config.image_mirror.clone_from(&hosting.image_mirror);
     config.docker_socket = hosting.docker_socket.clone().unwrap_or(config.docker_socket);
     config.path = var("PATH").ok();
@@ -205,23 +197,15 @@ fn config(data: &Path, hosting: &Hosting, child: bool, listen: SocketAddr) -> Re
     config.own_program(child)
 }
 
-/// A port of loopback that is free now: 8080 if it is.
-fn free() -> SocketAddr {
-    let bound = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|bound| bound.local_addr());
-    bound(8080).or_else(|_| bound(0)).unwrap_or((Ipv4Addr::LOCALHOST, 8080).into())
-}
-
 /// `sh0 serve` in the background.
 async fn background(voice: Voice, place: &Place, hosting: &Hosting) -> Result<Sh0> {
-    let listen = if hosting.listen.is_empty() { vec![free()] } else { hosting.listen.clone() };
+    let listen = if hosting.listen.is_empty() { vec![free_port(8080)] } else { hosting.listen.clone() };
     let data = place.data.to_str().ok_or_else(|| Error::invalid("--data", "is not UTF-8", "name another folder"))?;
-    let serve = ["serve", "--background", "--data", data, "--runtime"].map(str::to_owned).into_iter();
-    let serve = serve.chain([hosting.runtime.to_string()]);
-    let serve = serve.chain(listen.iter().flat_map(|addr| ["--listen".to_owned(), addr.to_string()]));
-    let serve =
-        serve.chain(hosting.image_mirror.iter().flat_map(|mirror| ["--image-mirror".to_owned(), mirror.clone()]));
-    let socket = hosting.docker_socket.iter();
-    let serve = serve.chain(socket.flat_map(|path| ["--docker-socket".to_owned(), path.display().to_string()]));
+    let mut args = vec!["serve".into(), "--background".into(), format!("--data={data}")];
+    args.push(format!("--runtime={}", place.runtime));
+    args.extend(listen.iter().map(|addr| format!("--listen={addr}")));
+    args.extend(hosting.image_mirror.iter().map(|mirror| format!("--image-mirror={mirror}")));
+    args.extend(hosting.docker_socket.iter().map(|path| format!("--docker-socket={}", path.display())));
     voice.say(format!("starting a server for {data}"));
-    daemon::start(&Program { program: current_exe()?, args: serve.collect() }, data).await
+    daemon::start(&Program { program: current_exe()?, args }, data).await
 }

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand};
 use serde_json::Value;
 use sh0::ops::find;
-use sh0::{Code, Error, Result};
+use sh0::{Code, Error, Result, typed};
 
 use place::{Options, Place};
 use run::{Job, Voice};
@@ -56,7 +56,7 @@ struct Call {
     /// Its name, such as apps.list
     operation: String,
     /// Its input: JSON, @FILE, or - for standard input
-    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = args::json)]
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = typed::json)]
     input: Value,
     /// Do not ask
     #[arg(short, long)]
@@ -100,14 +100,14 @@ async fn dispatch(voice: Voice, matches: &ArgMatches) -> Result<u8> {
     let place = Place::new(Options::from_arg_matches(matches).map_err(usage)?)?;
     let Some((name, inner)) = matches.subcommand() else { return Ok(2) };
     let work = async {
-        if let Some((verb, matches)) = args::typed(name, inner) {
+        if let Some((verb, matches)) = args::verb(name, inner) {
             return table(voice, &place, verb, &matches).await;
         }
         match Hand::from_arg_matches(matches).map_err(usage)? {
-            Hand::Up(up) => host::up(voice, place.here()?, up).await,
+            Hand::Up(up) => host::up(voice, place.here()?, up, args::any_typed(host::HOSTING, &[inner])).await,
             Hand::Down => host::down(voice, place.here()?).await,
             Hand::Serve(serve) => host::serve(place.here()?, serve).await,
-            Hand::Deploy(deploy) => deploy::deploy(voice, &place.connect().await?, deploy).await,
+            Hand::Deploy(deploy) => deploy::deploy(voice, &place, deploy).await,
             Hand::Uninstall(uninstall) => upkeep::uninstall(voice, &place, uninstall).await,
             Hand::Call(Call { operation, input, yes }) => {
                 let op = find(&operation).ok_or_else(|| Error::not_found("operation", &operation))?;
@@ -134,7 +134,7 @@ async fn table(voice: Voice, place: &Place, verb: &verbs::Verb, matches: &[&ArgM
     if verb.patient && place.running().await?.is_none() {
         voice.say(format!("no server runs for {}: this is what one would find here", place.data.display()));
         let folder = tempfile::tempdir()?;
-        let trial = host::quiet(folder.path(), false).await?;
+        let trial = host::quiet(place, folder.path(), false).await?;
         let ended = run::run(voice, &trial, Job { op, input, show, yes, detach }).await;
         return trial.shutdown_with(true).await.and(ended);
     }

@@ -3,7 +3,7 @@
 use std::env::{home_dir, var, var_os};
 use std::path::PathBuf;
 
-use sh0::{Error, Result, Secret, Sh0, Target, daemon};
+use sh0::{Error, Result, RuntimeChoice, Secret, Sh0, Target, daemon};
 
 /// Options of every verb.
 #[derive(Debug, clap::Args)]
@@ -15,6 +15,9 @@ pub(crate) struct Options {
     /// A server elsewhere: http(s)://HOST:PORT or unix:///PATH
     #[arg(long, global = true, env = "SH0_URL", hide_env_values = true)]
     url: Option<Target>,
+    /// Where apps run that were never deployed: auto, docker or process
+    #[arg(long, global = true, default_value = "auto")]
+    runtime: RuntimeChoice,
     /// Print JSON: one document, or one a line for streams; errors as problem objects on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -24,6 +27,7 @@ pub(crate) struct Options {
 pub(crate) struct Place {
     /// The folder of data of this machine's platform.
     pub(crate) data: PathBuf,
+    pub(crate) runtime: RuntimeChoice,
     url: Option<Target>,
 }
 
@@ -33,7 +37,7 @@ impl Place {
         let base = xdg.or_else(|| home_dir().map(|home| home.join(".local/share")));
         let none = || Error::invalid("--data", "is not given, and there is no home folder", "give it");
         let data = options.data.or_else(|| base.map(|base| base.join("sh0"))).ok_or_else(none)?;
-        Ok(Place { data: std::path::absolute(data)?, url: options.url })
+        Ok(Place { data: std::path::absolute(data)?, runtime: options.runtime, url: options.url })
     }
 
     /// The server that is meant.

@@ -1,12 +1,12 @@
 //! Runs one operation: input to the platform, output to the person or, with `--json`, to the program.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use futures_util::StreamExt;
 use serde_json::Value;
 use sh0::ops::fields::{has, summary};
 use sh0::ops::{OpDef, OpKind, Risk};
-use sh0::{Code, Error, Result, Sh0, console, text};
+use sh0::{Result, Sh0, console, text};
 
 use crate::{deploy, upkeep};
 
@@ -59,7 +59,7 @@ pub(crate) async fn run(voice: Voice, platform: &Sh0, mut job: Job) -> Result<u8
     let door = platform.dispatch();
     if job.op.meta.risk == Risk::Destructive && !job.yes {
         let lost = job.op.meta.path_params().last().map_or(String::new(), |field| text::word(&job.input[field]));
-        ask(&format!("{}.", summary(job.op)), &lost)?;
+        console::confirm(&format!("{}.", summary(job.op)), &lost)?;
     }
     match job.op.meta.kind {
         OpKind::Unary => return unary(voice, platform, job).await,
@@ -85,6 +85,9 @@ pub(crate) async fn run(voice: Voice, platform: &Sh0, mut job: Job) -> Result<u8
 }
 
 async fn unary(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
+    if job.show == "gone" {
+        return upkeep::destroy(voice, platform, job).await;
+    }
     let output = platform.call_whole(job.op, job.input).await?;
     let items = output.get("items").or(output.get("names")).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     match job.show {
@@ -104,17 +107,4 @@ async fn unary(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
         }),
     }
     Ok(0)
-}
-
-/// Lets a person type a word before something is lost; without a person, tells the exact command that would do it.
-pub(crate) fn ask(what: &str, word: &str) -> Result<()> {
-    let declined = |text: String| Err(Error::new(Code::Cancelled, text));
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        let typed = std::env::args().collect::<Vec<_>>().join(" ");
-        return declined(format!("something would be lost, and nobody is here to confirm it; run: {typed} --yes"));
-    }
-    eprint!("{what}\nType `{word}` to go on: ");
-    let mut typed = String::new();
-    std::io::stdin().read_line(&mut typed)?;
-    if typed.trim() == word { Ok(()) } else { declined("declined: nothing was changed".into()) }
 }

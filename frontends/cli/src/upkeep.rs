@@ -1,13 +1,13 @@
-//! `sh0 open` and `sh0 uninstall`.
+//! `sh0 open`, `sh0 destroy` and `sh0 uninstall`.
 
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-use sh0::{Error, Result, daemon};
+use serde_json::{Value, json};
+use sh0::{Error, Result, Sh0, console, daemon};
 
 use crate::host;
 use crate::place::Place;
-use crate::run::{self, Voice};
+use crate::run::{Job, Voice};
 
 /// `sh0 open`: prints the address of an app, and shows it where there is a browser.
 pub(crate) fn open(voice: Voice, app: &Value) -> Result<()> {
@@ -18,6 +18,17 @@ pub(crate) fn open(voice: Voice, app: &Value) -> Result<()> {
         let _ = Command::new("xdg-open").arg(url).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     }
     Ok(())
+}
+
+/// `sh0 destroy`: waits until nothing is left of the app, whose name is free again then.
+pub(crate) async fn destroy(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
+    let app = platform.destroy(serde_json::from_value(job.input)?, !job.detach).await?;
+    match (voice.json, job.detach) {
+        (true, detach) => voice.document(&json!({ "app": app.name, "gone": !detach })),
+        (_, true) => voice.say(format!("{} is being destroyed; `sh0 status` tells when it is gone", app.name)),
+        (_, false) => voice.say(format!("{} is gone", app.name)),
+    }
+    Ok(0)
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,11 +56,11 @@ pub(crate) async fn uninstall(voice: Voice, place: &Place, uninstall: Uninstall)
     };
     voice.say(format!("The server for {data} and all its apps are stopped; {fate}."));
     if !uninstall.yes {
-        run::ask("This is done at once.", "uninstall")?;
+        console::confirm("This is done at once.", "uninstall")?;
     }
     match (uninstall.purge, running) {
         (true, Some(running)) => daemon::purge(running, &place.data).await?,
-        (true, None) => daemon::purge(host::quiet(&place.data, true).await?, &place.data).await?,
+        (true, None) => daemon::purge(host::quiet(place, &place.data, true).await?, &place.data).await?,
         (false, _) => drop(host::down(voice, place).await?),
     }
     voice.say(format!("What is left: the program {}", std::env::current_exe()?.display()));

@@ -78,7 +78,7 @@ impl Machine {
     }
 
     fn up(&self, tree: &Path) -> Value {
-        self.json(&format!("up -d --runtime process {}", tree.display()))
+        self.json(&format!("--runtime process up -d {}", tree.display()))
     }
 }
 
@@ -150,7 +150,7 @@ fn an_app_from_up_to_down() {
     });
     assert_eq!(get(url).as_deref(), Some("first"));
 
-    machine.ok("stop -a hello-world");
+    machine.ok("stop hello-world");
     until("an end of answers", || get(url).is_none().then_some(()));
     machine.ok("start -a hello-world");
     assert_eq!(until("an answer", || get(url)), "first");
@@ -159,8 +159,12 @@ fn an_app_from_up_to_down() {
 
     assert_eq!(machine.ok("open -a hello-world").trim(), url);
     assert!(machine.ok("status").contains("parts:"));
-    machine.ok("destroy hello-world --yes");
+    assert_eq!(machine.json("destroy hello-world --yes"), json!({ "app": "hello-world", "gone": true }));
+    assert_eq!(machine.json("status")["apps"], 0, "nothing is left of it");
     assert_eq!(machine.fails("apps show hello-world").0, 5);
+    assert_eq!(machine.fails("destroy hello-world --yes").0, 5);
+    machine.up(&tree);
+    assert_eq!(machine.json("destroy hello-world --yes --detach"), json!({ "app": "hello-world", "gone": false }));
     machine.ok("down");
     let (code, _, err) = machine.run(&["status"]);
     assert_eq!(code, 1);
@@ -219,8 +223,10 @@ fn commands_inside_an_app_have_input_output_and_an_exit_code() {
         assert!(output.stdout == big.as_bytes(), "{verb}: {} bytes came back", output.stdout.len());
         assert_eq!(String::from_utf8_lossy(&output.stderr), "err\n", "{verb}");
     }
-    let (code, out, _) = machine.run(&["run", "-a", "web", "-e", "A=b c", "--", "sh", "-c", "printf %s \"$A\""]);
-    assert_eq!((code, out.as_str()), (0, "b c"));
+    let nasty = "$HOME ${x} `id` \"q\" 'y' \\ \n = ü😀\t# $(exit)";
+    let print = ["run", "-a", "web", "-e", &format!("A={nasty}"), "--", "sh", "-c", "printf %s \"$A\""];
+    let (code, out, err) = machine.run(&print);
+    assert_eq!((code, out.as_str()), (0, nasty), "{err}");
 }
 
 #[test]
@@ -307,7 +313,25 @@ fn failures_have_a_reason_and_a_code() {
     let (code, problem) = machine.fails(&format!("deploy {} -a web", good.display()));
     assert_eq!(code, 6);
     assert!(problem["detail"].as_str().unwrap().contains("freeze"), "{problem}");
-    machine.ok("unlock -a web");
+    for line in [
+        "restart web",
+        "stop web",
+        "scale -a web web=2",
+        "rollback -a web",
+        "destroy web --yes",
+        "uninstall --purge --yes",
+    ] {
+        let (code, problem) = machine.fails(line);
+        assert_eq!((code, &problem["code"]), (6, &json!("locked")), "{line}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("freeze") && detail.contains("sh0 unlock -a "), "{line}: {problem}");
+    }
+    assert_eq!(get(&url).as_deref(), Some("good"));
+    machine.ok("unlock web");
+    let secret = "https://me:hunter2@example.com/a.git";
+    let (code, problem) = machine.fails(&format!("deploy --git {secret} -a web"));
+    assert_eq!((code, &problem["code"]), (2, &json!("invalid")));
+    assert!(!problem.to_string().contains("hunter2"), "{problem}");
     // Another folder of the same name is not another release of this app.
     let other = machine.tree("elsewhere/web", &page("other"));
     assert_eq!(machine.fails(&format!("up {}", other.display())).0, 6);
@@ -374,6 +398,26 @@ fn up_in_the_foreground_ends_with_its_apps() {
     // It comes again with what it had.
     let again = machine.up(&tree);
     assert_eq!((again["url"].as_str(), &again["release"]), (Some(url.as_str()), &json!(2)));
+}
+
+#[test]
+fn a_port_is_for_an_app_that_is_there_too() {
+    let machine = Machine::new();
+    let tree = machine.tree("web", &page("here"));
+    let first = machine.up(&tree);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let line = format!("up -d --runtime process --port {port} {}", tree.display());
+    let moved = machine.json(&line);
+    assert_eq!(moved["url"], format!("http://127.0.0.1:{port}"));
+    assert_eq!(get(moved["url"].as_str().unwrap()).as_deref(), Some("here"));
+    until("the end of the old address", || get(first["url"].as_str().unwrap()).is_none().then_some(()));
+    assert_eq!(machine.json(&line)["url"], moved["url"], "it is there already");
+    let other = machine.tree("other", &page("x"));
+    assert_eq!(machine.fails(&format!("up -d --port {port} {}", other.display())).0, 6);
+    // What belongs to the server comes too late.
+    let (code, problem) = machine.fails(&format!("up -d --listen 127.0.0.1:0 {}", tree.display()));
+    assert_eq!(code, 6);
+    assert!(problem["detail"].as_str().unwrap().contains("sh0 down"), "{problem}");
 }
 
 #[test]

@@ -15,6 +15,16 @@ const CASES: &[(&str, &str, &str)] = &[
     ("apps show shop/web", "apps.get", r#"{"app":"shop/web"}"#),
     ("open -a web", "apps.get", r#"{"app":"web"}"#),
     ("ps -a web", "instances.list", r#"{"app":"web"}"#),
+    ("ps web", "instances.list", r#"{"app":"web"}"#),
+    ("--runtime process stop shop/web", "apps.stop", r#"{"app":"shop/web"}"#),
+    ("logs web -f", "logs.follow", r#"{"app":"web","tail":100}"#),
+    ("env web", "env.list", r#"{"app":"web"}"#),
+    ("env list web", "env.list", r#"{"app":"web"}"#),
+    ("env web set A=1", "env.set", r#"{"app":"web","vars":{"A":"1"}}"#),
+    ("domains web", "domains.list", r#"{"app":"web"}"#),
+    ("releases web", "releases.list", r#"{"app":"web"}"#),
+    ("lock web --reason why", "apps.lock", r#"{"app":"web","reason":"why"}"#),
+    ("settings web --memory 1G", "apps.update", r#"{"app":"web","settings":{"resources":{"memory":1073741824}}}"#),
     ("ps -a web --usage", "instances.usage", r#"{"app":"web"}"#),
     ("logs -a web", "logs.read", r#"{"app":"web","tail":100}"#),
     (
@@ -72,13 +82,13 @@ fn parse(line: &str) -> (&'static Verb, ArgMatches) {
     let words = std::iter::once("sh0").chain(line.split(' '));
     let matches = crate::command().try_get_matches_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
     let (name, inner) = matches.subcommand().expect(line);
-    (typed(name, inner).expect(line).0, matches)
+    (verb(name, inner).expect(line).0, matches)
 }
 
 fn input_of(line: &str) -> (&'static str, Result<Value>) {
     let (verb, matches) = parse(line);
     let (name, inner) = matches.subcommand().expect(line);
-    let (_, levels) = typed(name, inner).expect(line);
+    let (_, levels) = self::verb(name, inner).expect(line);
     let instead = verb.instead.filter(|(name, ..)| flag(name, &levels));
     (instead.map_or(verb.op, |(_, op, _)| op).meta.name, input(verb, &levels))
 }
@@ -148,6 +158,10 @@ fn what_does_not_fit_is_refused_with_a_reason() {
         ("logs -a web --since yesterday", "2026-01-31"),
         ("settings -a web --stop-grace 30", "unit"),
         ("rollback -a web newest", "digits"),
+        ("rollback web", "an app is named with -a"),
+        ("scale web", "an app is named with -a"),
+        ("env set web A=1", "an app is named with -a"),
+        ("ps web shop", "unexpected argument"),
         ("env import -a web /does/not/exist", "No such file"),
         ("destroy", "APP"),
         ("nonsense", "nonsense"),
@@ -157,6 +171,11 @@ fn what_does_not_fit_is_refused_with_a_reason() {
         assert!(error.to_string().contains(reason), "{line}: {error}");
         assert_eq!(error.exit_code(), 2, "{line}");
     }
-    let (_, input) = input_of("ps");
-    assert_eq!(input.unwrap_err().code(), Code::Invalid);
+    for (line, reason) in
+        [("ps", "-a APP"), ("run web ls", "-a APP"), ("ps web -a shop", "two apps"), ("env web list -a x", "two apps")]
+    {
+        let (_, input) = input_of(line);
+        let error = input.expect_err(line);
+        assert!(error.code() == Code::Invalid && error.detail().contains(reason), "{line}: {error}");
+    }
 }
