@@ -58,7 +58,10 @@ impl Draft {
     /// The port of the script that is started, if it is still the one that was looked at.
     pub(crate) fn apply_fixed_port(&mut self) {
         let Some(fixed) = self.recipe.fixed_port.take() else { return };
-        if self.plan.start_command.as_ref() != Some(&fixed.command) || self.plan.port.is_some() {
+        // A Procfile may call the interpreter by another name.
+        let script = |command: &str| command.split_whitespace().last().map(str::to_owned);
+        let started = self.plan.start_command.as_deref().and_then(script);
+        if started.is_none() || started != script(&fixed.command) || self.plan.port.is_some() {
             return;
         }
         let FixedPort { port, at, instead, .. } = fixed;

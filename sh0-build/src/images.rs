@@ -42,7 +42,7 @@ pub(crate) const PYTHON: Base = Base {
 pub(crate) const GO: Base = Base {
     stack: "go",
     repository: "golang",
-    versions: &["1.22", "1.23", "1.24", "1.25"],
+    versions: &["1.22", "1.23", "1.24", "1.25", "1.26"],
     default: "1.25",
     build: "-bookworm",
     run: "-bookworm",

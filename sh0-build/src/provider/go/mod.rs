@@ -2,8 +2,9 @@
 
 use sh0_core::Result;
 
-use super::Provider;
-use crate::draft::{Draft, Pin, tool_versions};
+use super::{Procfile, Provider};
+use crate::detect::is_dir_name;
+use crate::draft::{Draft, Pin, quote, tool_versions};
 use crate::images;
 use crate::render::run_time_entries;
 use crate::text::{At, find_line};
@@ -17,26 +18,27 @@ impl Provider for Go {
     }
 
     fn looks_for(&self) -> &'static str {
-        "Go: go.mod, or main.go"
+        "Go: go.mod, or a .go file of the package `main`"
     }
 
     fn recognises(&self, files: Files<'_>) -> bool {
-        files.is_file("go.mod") || files.is_file("main.go")
+        files.is_file("go.mod") || files.is_file("main.go") || is_main(files, "")
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
         let mut draft = Draft::default();
         let module = files.text("go.mod").unwrap_or_default();
-        let mark = files.first(&["go.mod", "main.go"]).unwrap_or("main.go");
+        let mark = files.first(&["go.mod", "main.go"]).map(str::to_owned);
+        let mark = mark.or_else(|| go_files(files, "").into_iter().next()).unwrap_or_default();
         draft.plan.language = "go".into();
         draft.because_of("language = go", "a file of a Go module", At::file(mark));
         let version = draft.version(&images::GO, pins(files, &module));
         draft.tool("go", "Go (Debian: apt-get install golang-go)");
         framework(&module, &mut draft);
         dependencies(files, &module, &mut draft);
-        build(files, &module, &mut draft);
+        let binary = build(files, &module, &mut draft);
 
-        draft.recipe.build = Some((&images::GO, version));
+        draft.recipe.build = Some((&images::GO, version.clone()));
         draft.recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
         draft.recipe.build_env.push(("CGO_ENABLED", "0"));
         let source = |name: &str| {
@@ -46,7 +48,13 @@ impl Provider for Go {
                     "go.mod" | "go.sum" | "go.work" | "cmd" | "internal" | "pkg" | "vendor" | "test" | "tests"
                 )
         };
-        draft.recipe.ship = run_time_entries(files, "out", source);
+        let folder = binary.split('/').next().unwrap_or(&binary);
+        draft.recipe.ship = run_time_entries(files, folder, source);
+        if Procfile::read(files).is_some_and(|procfile| procfile.main().is_some_and(|main| main.starts_with("go "))) {
+            draft.warn("Procfile starts the app with `go`: the toolchain and the source are shipped with it");
+            draft.recipe.run = Some((&images::GO, version));
+            draft.recipe.ship.clear();
+        }
         Ok(draft)
     }
 }
@@ -101,35 +109,64 @@ fn dependencies(files: Files<'_>, module: &str, draft: &mut Draft) {
     }
 }
 
-fn build(files: Files<'_>, module: &str, draft: &mut Draft) {
+/// Answers the path of the binary.
+fn build(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
     let package = main_package(files, module, draft);
-    // A folder called `out` would get the binary inside.
-    let binary = if files.is_folder("out") { "out/app" } else { "out" };
-    let target = if module.is_empty() { "main.go".to_owned() } else { package };
+    let binary = match name_in_procfile(files, module) {
+        Some(name) => {
+            draft.because_of(format!("binary = bin/{name}"), "Procfile starts it", At::file("Procfile"));
+            draft.path("bin");
+            format!("bin/{name}")
+        }
+        // A folder called `out` would get the binary inside.
+        None if files.is_folder("out") => "out/app".to_owned(),
+        None => "out".to_owned(),
+    };
+    let target = match module.is_empty() {
+        true => go_files(files, "").iter().map(|file| quote(file)).collect::<Vec<_>>().join(" "),
+        false => package,
+    };
     let command = format!("go build -o {binary} {target}");
     draft.because(format!("build = {command}"), "one binary, from the package `main`");
     draft.plan.build.push(command);
     draft.start(format!("./{binary}"), "the binary that the build makes", None);
+    binary
+}
+
+/// Procfiles of this language start what Heroku's buildpack makes: `bin/NAME`, with `bin` in the path. NAME is the last
+/// part of the module's path; without a module it is in `.godir`.
+fn name_in_procfile(files: Files<'_>, module: &str) -> Option<String> {
+    let procfile = Procfile::read(files)?;
+    let program = procfile.main()?.split_whitespace().next()?;
+    let in_bin = program.trim_start_matches("./").strip_prefix("bin/").map(str::to_owned);
+    let path = match find_line(module, |line| line.starts_with("module ")) {
+        Some((_, line)) => line.to_owned(),
+        None => files.text(".godir").unwrap_or_default(),
+    };
+    let own = path.trim().rsplit(['/', ' ']).next().unwrap_or_default();
+    in_bin.or_else(|| (program == own).then(|| own.to_owned())).filter(|name| is_dir_name(name) && !name.contains('/'))
+}
+
+fn go_files(files: Files<'_>, folder: &str) -> Vec<String> {
+    let names = files.names(folder).into_iter().filter(|name| name.ends_with(".go") && !name.ends_with("_test.go"));
+    names.map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") }).collect()
+}
+
+fn is_main(files: Files<'_>, folder: &str) -> bool {
+    go_files(files, folder).iter().any(|file| {
+        files.text(file).is_some_and(|text| find_line(&text, |line| line.trim() == "package main").is_some())
+    })
 }
 
 /// The root when it is a program; else one below `cmd`.
 fn main_package(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
-    let go_files = |folder: &str| {
-        let names = files.names(folder).into_iter().filter(|name| name.ends_with(".go") && !name.ends_with("_test.go"));
-        names.map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") }).collect::<Vec<_>>()
-    };
-    let is_main = |folder: &str| {
-        go_files(folder).iter().any(|file| {
-            files.text(file).is_some_and(|text| find_line(&text, |line| line.trim() == "package main").is_some())
-        })
-    };
-    if is_main("") {
+    if is_main(files, "") {
         return ".".into();
     }
     let programs: Vec<String> = files
         .names("cmd")
         .into_iter()
-        .filter(|name| crate::detect::is_dir_name(name) && is_main(&format!("cmd/{name}")))
+        .filter(|name| is_dir_name(name) && is_main(files, &format!("cmd/{name}")))
         .collect();
     let last = find_line(module, |line| line.starts_with("module "))
         .and_then(|(_, line)| line.rsplit('/').next())
@@ -152,7 +189,7 @@ fn main_package(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
             }
             format!("./cmd/{name}")
         }
-        None if is_main("cmd") => "./cmd".into(),
+        None if is_main(files, "cmd") => "./cmd".into(),
         None => ".".into(),
     }
 }

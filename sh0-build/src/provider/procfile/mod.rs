@@ -37,6 +37,12 @@ impl Procfile {
         (!procfile.processes.is_empty()).then_some(procfile)
     }
 
+    /// What `web` runs, else what the first process does.
+    pub(crate) fn main(&self) -> Option<&str> {
+        let web = self.processes.iter().find(|(_, name, _)| name == "web");
+        web.or(self.processes.first()).map(|(_, _, command)| command.as_str())
+    }
+
     /// Puts its processes in place of the detected ones. Without `web` nothing listens, unless `release` is all it has.
     pub(crate) fn apply(self, draft: &mut Draft) {
         draft.plan.warnings.extend(self.warnings);

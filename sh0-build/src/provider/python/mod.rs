@@ -7,7 +7,7 @@ mod start;
 use sh0_core::Result;
 
 use self::manager::Manager;
-use super::Provider;
+use super::{Procfile, Provider};
 use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
 use crate::images;
 use crate::text::{At, Toml, find_line, lines};
@@ -39,6 +39,13 @@ pub(super) const ENTRIES: &[&str] = &[
     "src/__init__.py",
 ];
 
+/// Whether a Procfile starts Python.
+fn in_procfile(files: Files<'_>) -> bool {
+    let procfile = Procfile::read(files);
+    let program = procfile.as_ref().and_then(|procfile| procfile.main()?.split_whitespace().next());
+    matches!(program, Some("python" | "python3"))
+}
+
 pub(crate) struct Python;
 
 impl Provider for Python {
@@ -51,7 +58,8 @@ impl Provider for Python {
     }
 
     fn recognises(&self, files: Files<'_>) -> bool {
-        files.first(MANIFESTS).is_some() || (files.first(&ENTRIES[..9]).is_some() && !files.is_file("package.json"))
+        let entry = files.first(&ENTRIES[..9]).is_some() && !files.is_file("package.json");
+        files.first(MANIFESTS).is_some() || entry || in_procfile(files)
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
@@ -77,8 +85,13 @@ impl Tree<'_> {
     fn plan(&self, draft: &mut Draft) {
         draft.plan.language = "python".into();
         let marks = MANIFESTS.iter().chain(ENTRIES).copied().collect::<Vec<_>>();
-        let mark = self.files.first(&marks).unwrap_or("main.py");
-        draft.because_of("language = python", "a file of a Python project", At::file(mark));
+        match self.files.first(&marks) {
+            Some(mark) => draft.because_of("language = python", "a file of a Python project", At::file(mark)),
+            None if in_procfile(self.files) => {
+                draft.because_of("language = python", "Procfile starts Python", At::file("Procfile"));
+            }
+            None => draft.because("language = python", "it was named"),
+        }
         let version = draft.version(&images::PYTHON, self.pins());
 
         draft.env("PYTHONUNBUFFERED", "1");

@@ -9,6 +9,7 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) {
         ("django", "django"),
         ("fastapi", "fastapi"),
         ("flask", "flask"),
+        ("fasthtml", "python-fasthtml"),
         ("starlette", "starlette"),
         ("streamlit", "streamlit"),
         ("gradio", "gradio"),
@@ -21,7 +22,7 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) {
     }
     match framework.map(|(name, _)| name) {
         Some("django") => django(tree, draft),
-        Some("fastapi" | "starlette") => asgi(tree, draft),
+        Some("fastapi" | "fasthtml" | "starlette") => asgi(tree, draft),
         Some("flask") => flask(tree, draft),
         Some("streamlit") => streamlit(tree, draft),
         _ => script(tree, draft),
@@ -124,9 +125,13 @@ fn application(tree: &Tree<'_>, classes: &[&str]) -> Option<(String, String, At)
 }
 
 fn asgi(tree: &Tree<'_>, draft: &mut Draft) {
-    let Some((module, name, at)) = application(tree, &["FastAPI", "Starlette"]) else { return script(tree, draft) };
+    let Some((module, name, at)) = application(tree, &["FastAPI", "FastHTML", "Starlette"]) else {
+        return script(tree, draft);
+    };
     let why = format!("`{name}` of {module} is the application");
-    if tree.dependency("uvicorn").is_some() || fastapi_standard(tree) {
+    // FastHTML needs uvicorn itself.
+    let brought = fastapi_standard(tree) || tree.dependency("python-fasthtml").is_some();
+    if tree.dependency("uvicorn").is_some() || brought {
         draft.start(format!("{VENV_PYTHON} -m uvicorn --host 0.0.0.0 --port $PORT {module}:{name}"), why, Some(at));
     } else if tree.dependency("hypercorn").is_some() {
         draft.start(format!("{VENV_PYTHON} -m hypercorn --bind 0.0.0.0:$PORT {module}:{name}"), why, Some(at));

@@ -55,7 +55,7 @@ pub(crate) fn serve(draft: &mut Draft, dir: &str, why: &str, at: At) {
     draft.plan.static_dir = Some(dir.to_owned());
 }
 
-/// The file of Cloud Foundry's staticfile buildpack: `root`, `pushstate`.
+/// The file of Cloud Foundry's staticfile buildpack: `root`, `pushstate`; Railpack calls the latter `index_fallback`.
 fn staticfile(files: Files<'_>, draft: &mut Draft, text: &str) {
     let value = |wanted: &str| {
         lines(text).find_map(|(number, line)| {
@@ -76,9 +76,11 @@ fn staticfile(files: Files<'_>, draft: &mut Draft, text: &str) {
             serve(draft, dir, "a Staticfile marks a folder to be served", At::file("Staticfile"));
         }
     }
-    if let Some((line, _)) = value("pushstate").filter(|(_, on)| matches!(on.as_str(), "enabled" | "true")) {
+    let is_on = |(_, on): &(u32, String)| matches!(on.as_str(), "enabled" | "true");
+    let fallback = ["pushstate", "index_fallback"].iter().find_map(|key| Some((key, value(key).filter(is_on)?)));
+    if let Some((key, (line, _))) = fallback {
         draft.plan.spa_fallback = true;
-        draft.because_of("spa_fallback = true", "Staticfile enables pushstate", At::line("Staticfile", line));
+        draft.because_of("spa_fallback = true", format!("Staticfile enables {key}"), At::line("Staticfile", line));
     }
     if let Some((line, _)) = find_line(text, |line| line.contains("directory:") || line.contains("basic_auth:")) {
         draft.warn(format!("Staticfile:{line} sets something that is not carried out; only root and pushstate are"));
