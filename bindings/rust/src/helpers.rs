@@ -110,6 +110,14 @@ impl Sh0 {
         serde_json::from_value(settings).map_err(wrong)
     }
 
+    /// The same for an input of `apps.update` that has only the changes; one without any is left as it is.
+    pub async fn complete_settings(&self, input: &mut Value) -> Result<()> {
+        let Some(changes) = input.get("settings").cloned() else { return Ok(()) };
+        let app = serde_json::from_value(input["app"].clone())?;
+        input["settings"] = serde_json::to_value(self.changed_settings(&app, changes).await?)?;
+        Ok(())
+    }
+
     /// Destroys every app of every project with all its data, and waits until nothing of them is left; answers how many
     /// there were. A locked app refuses it before anything is destroyed.
     pub async fn destroy_everything(&self) -> Result<u64> {

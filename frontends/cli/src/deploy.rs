@@ -57,15 +57,14 @@ pub(crate) async fn release(
         deployment.outcome()?;
     }
     let app = platform.call(GetApp { app: deployment.app.into() }).await?;
-    let release = deployment.made.number;
     if voice.json {
         voice.document(&json!({
             "app": app.name, "url": app.urls.first(), "urls": app.urls,
-            "deployment": deployment.id, "release": release, "state": deployment.state,
+            "deployment": deployment.id, "release": deployment.made.number, "state": deployment.state,
         }));
         return Ok(0);
     }
-    match release {
+    match deployment.made.number {
         Some(number) => voice.say(format!("{} v{number} is live at", app.name)),
         None => voice.say(format!("deployment {} of {} has begun; it will answer at", deployment.id, app.name)),
     }

@@ -11,11 +11,10 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) fn failed(error: &Error, json: bool) -> u8 {
     if json {
         eprintln!("{}", serde_json::to_string(&error.problem("")).unwrap_or_default());
-        return exit_code(error.code());
-    }
-    eprintln!("error: {}", error.detail());
-    for field in error.fields().iter().filter(|field| !field.hint.is_empty()) {
-        eprintln!("hint: {}", field.hint);
+    } else {
+        eprintln!("error: {}", error.detail());
+        let hints = error.fields().iter().map(|field| &field.hint).filter(|hint| !hint.is_empty());
+        hints.for_each(|hint| eprintln!("hint: {hint}"));
     }
     exit_code(error.code())
 }

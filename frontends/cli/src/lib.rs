@@ -139,9 +139,8 @@ async fn table(voice: Voice, place: &Place, verb: &verbs::Verb, matches: &[&ArgM
         return trial.shutdown_with(true).await.and(ended);
     }
     let platform = place.connect().await?;
-    if let (true, Some(changes)) = (verb.edits, input.get("settings")) {
-        let app = serde_json::from_value(input["app"].clone())?;
-        input["settings"] = serde_json::to_value(platform.changed_settings(&app, changes.clone()).await?)?;
+    if verb.edits {
+        platform.complete_settings(&mut input).await?;
     }
     run::run(voice, &platform, Job { op, input, show, yes, detach }).await
 }
