@@ -34,6 +34,7 @@ struct Stack {
 const STACKS: &[Stack] = &[
     Stack { name: "debian", large: None, small: "-slim", base: bookworm, recipe: |_, _| Ok(String::new()) },
     Stack { name: "node", large: Some("-bookworm"), small: "-bookworm-slim", base: bookworm, recipe: node },
+    Stack { name: "alpine-node", large: None, small: "-alpine", base: bookworm, recipe: alpine_node },
     Stack { name: "python", large: Some("-bookworm"), small: "-slim-bookworm", base: with_python, recipe: python },
     Stack { name: "golang", large: Some("-bookworm"), small: "-slim-bookworm", base: bookworm, recipe: go },
     Stack { name: "rust", large: Some("-bookworm"), small: "-slim-bookworm", base: bookworm, recipe: rust },
@@ -119,6 +120,17 @@ fn node(version: &str, context: &Path) -> Outcome<String> {
         && ln -s ../lib/node_modules/npm/bin/npx-cli.js /usr/local/bin/npx \
         && useradd --uid 1000 --create-home node\n"
         .to_owned())
+}
+
+/// For Dockerfiles that start from Alpine: `apk` answers for packages that are there already, and adds none.
+fn alpine_node(version: &str, context: &Path) -> Outcome<String> {
+    fs::write(
+        context.join("apk"),
+        "#!/bin/sh\n[ \"$1\" = add ] || exit 1\nshift\nfor name; do case $name in -*) ;; *) dpkg -s \"$name\" >/dev/null || exit 1 ;; esac; done\n",
+    )?;
+    // Node 26 loads it, and Debian's smallest image has it not.
+    let library = apt("libatomic1");
+    Ok(node(version, context)? + &library + "COPY apk /usr/local/bin/apk\nRUN chmod 755 /usr/local/bin/apk\n")
 }
 
 fn npm_package(package: &str, context: &Path, folder: &str) -> Outcome {
