@@ -465,12 +465,18 @@ async fn bombs_end_early() {
 #[tokio::test]
 async fn broken_archives_are_invalid() {
     let bench = Bench::new();
-    let good = gzip(&archive(|b| raw(b, tar::EntryType::Regular, "a", "", &[7; 5000])));
+    let tar = archive(|b| raw(b, tar::EntryType::Regular, "a", "", &[7; 5000]));
+    let good = gzip(&tar);
+    // Its checksum (RFC 1952 section 2.3.1) is looked at in the middle of a file.
+    let mut wrong_sum = gzip(&tar[..2000]);
+    let sum = wrong_sum.len() - 8;
+    wrong_sum[sum] ^= 1;
     for (name, bytes) in [
         ("text", b"hello".to_vec()),
         ("nothing", Vec::new()),
         ("zip", b"PK\x03\x04................".repeat(40)),
         ("cut", good[..good.len() / 2].to_vec()),
+        ("wrong checksum", wrong_sum),
         ("gzip of noise", gzip(&[1; 3000])),
         ("gzip magic alone", vec![0x1f, 0x8b]),
     ] {
