@@ -41,6 +41,8 @@ mod provider;
 mod render;
 mod text;
 mod tree;
+#[allow(dead_code, reason = "more readers come")]
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::Path;
