@@ -118,8 +118,7 @@ impl Config {
 
 /// The line of base images that `version` asks for.
 fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
-    let all = [&images::NODE, &images::PYTHON, &images::GO, &images::RUST];
-    let Some(base) = all.into_iter().find(|base| base.stack == draft.plan.language) else { return Ok(()) };
+    let Some(base) = images::of_language(&draft.plan.language) else { return Ok(()) };
     let Some(line) = base.choose(version) else {
         let hint = format!("there are {}", base.versions.join(", "));
         return Err(Error::invalid(
@@ -129,7 +128,8 @@ fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
         ));
     };
     for (stage, used) in [&mut draft.recipe.build, &mut draft.recipe.run].into_iter().flatten() {
-        if stage.stack == base.stack {
+        // Images that build may be others, such as Maven's, with the same versions.
+        if stage.versions == base.versions {
             line.clone_into(used);
         }
     }

@@ -20,6 +20,10 @@ pub(crate) struct Recipe {
     pub(crate) build: Option<(&'static Base, String)>,
     /// What the app runs on; absent for static files.
     pub(crate) run: Option<(&'static Base, String)>,
+    /// What the build takes from other images: a package manager of another stack, say.
+    pub(crate) borrow: Vec<Borrow>,
+    /// Debian packages that the build needs.
+    pub(crate) build_packages: Vec<&'static str>,
     /// Debian packages that the app needs when it runs.
     pub(crate) packages: Vec<&'static str>,
     /// What dependencies are installed from: copied before the source, so that a change of source keeps that layer.
@@ -32,6 +36,8 @@ pub(crate) struct Recipe {
     pub(crate) trim: Vec<String>,
     /// Files and folders that are shipped; the whole folder of the app when empty.
     pub(crate) ship: Vec<String>,
+    /// Folders outside of the app's that the build fills and the app needs; they stay root's.
+    pub(crate) ship_system: Vec<&'static str>,
     /// What the build fetches, kept between builds where the builder can: id and folder.
     pub(crate) caches: Vec<(&'static str, &'static str)>,
     /// Variables of the build stage alone.
@@ -42,6 +48,14 @@ pub(crate) struct Recipe {
     pub(crate) fixed_port: Option<FixedPort>,
     /// Lines of the `.dockerignore` beyond the common ones.
     pub(crate) ignore: Vec<String>,
+}
+
+/// A file or folder of another image that the build needs.
+pub(crate) struct Borrow {
+    pub(crate) base: &'static Base,
+    pub(crate) version: String,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
 }
 
 /// A port that is written into a script.

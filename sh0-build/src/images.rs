@@ -14,6 +14,8 @@ pub(crate) struct Base {
     pub(crate) versions: &'static [&'static str],
     /// The version of trees that do not say.
     pub(crate) default: &'static str,
+    /// In front of the version in the tag.
+    before: &'static str,
     /// Behind the version in the tag of the image that builds: it has compilers.
     build: &'static str,
     /// Behind the version in the tag of the image that ships.
@@ -26,6 +28,7 @@ pub(crate) const NODE: Base = Base {
     repository: "node",
     versions: &["16", "18", "20", "22", "24"],
     default: "24",
+    before: "",
     build: "-bookworm",
     run: "-bookworm-slim",
 };
@@ -35,6 +38,7 @@ pub(crate) const PYTHON: Base = Base {
     repository: "python",
     versions: &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"],
     default: "3.13",
+    before: "",
     build: "-bookworm",
     run: "-slim-bookworm",
 };
@@ -44,6 +48,7 @@ pub(crate) const GO: Base = Base {
     repository: "golang",
     versions: &["1.22", "1.23", "1.24", "1.25"],
     default: "1.25",
+    before: "",
     build: "-bookworm",
     run: "-bookworm",
 };
@@ -53,21 +58,69 @@ pub(crate) const RUST: Base = Base {
     repository: "rust",
     versions: &["1.95"],
     default: "1.95",
+    before: "",
     build: "-bookworm",
     run: "-slim-bookworm",
 };
 /// Bun.
-pub(crate) const BUN: Base =
-    Base { stack: "bun", repository: "oven/bun", versions: &["1.3"], default: "1.3", build: "-debian", run: "-slim" };
+pub(crate) const BUN: Base = Base {
+    stack: "bun",
+    repository: "oven/bun",
+    versions: &["1.3"],
+    default: "1.3",
+    before: "",
+    build: "-debian",
+    run: "-slim",
+};
 /// What programs that need no interpreter are shipped on.
 pub(crate) const DEBIAN: Base = Base {
     stack: "debian",
     repository: "debian",
     versions: &["bookworm"],
     default: "bookworm",
+    before: "",
     build: "",
     run: "-slim",
 };
+/// PHP, with Apache. Its image builds extensions itself.
+pub(crate) const PHP: Base = Base {
+    stack: "php",
+    repository: "php",
+    versions: &["8.1", "8.2", "8.3", "8.4", "8.5"],
+    default: "8.4",
+    before: "",
+    build: "-apache-bookworm",
+    run: "-apache-bookworm",
+};
+/// Composer, a single file.
+pub(crate) const COMPOSER: Base =
+    Base { stack: "composer", repository: "composer", versions: &["2"], default: "2", before: "", build: "", run: "" };
+/// Ruby. Bundler wants exactly the release that a Gemfile names.
+pub(crate) const RUBY: Base = Base {
+    stack: "ruby",
+    repository: "ruby",
+    versions: &["3.1", "3.2", "3.3", "3.4", "4.0"],
+    default: "3.4",
+    before: "",
+    build: "-bookworm",
+    run: "-slim-bookworm",
+};
+/// Java: the long-term releases.
+pub(crate) const JAVA: Base = Base {
+    stack: "java",
+    repository: "eclipse-temurin",
+    versions: &["8", "11", "17", "21", "25"],
+    default: "21",
+    before: "",
+    build: "-jdk",
+    run: "-jre",
+};
+/// Maven, by version of Java.
+pub(crate) const MAVEN: Base =
+    Base { stack: "maven", repository: "maven", before: "3.9-eclipse-temurin-", build: "", run: "", ..JAVA };
+/// Gradle, by version of Java.
+pub(crate) const GRADLE: Base =
+    Base { stack: "gradle", repository: "gradle", before: "8-jdk", build: "", run: "", ..JAVA };
 
 impl Base {
     /// The image to build on.
@@ -84,7 +137,10 @@ impl Base {
         if let Some(image) = options.base_images.get(self.stack) {
             return image.clone();
         }
-        let tag = format!("{version}{suffix}");
+        // An exact release has no tag of every release of Debian.
+        let exact = self.versions.iter().all(|line| *line != version);
+        let suffix = if exact { suffix.trim_end_matches("-bookworm") } else { suffix };
+        let tag = format!("{}{version}{suffix}", self.before);
         match &options.mirror {
             // The library of the default registry has its own folder on every mirror.
             Some(mirror) => {
@@ -183,10 +239,15 @@ impl Bound {
     }
 }
 
+/// What a language runs on; `None` for languages whose programs need no interpreter.
+pub(crate) fn of_language(language: &str) -> Option<&'static Base> {
+    [&NODE, &PYTHON, &GO, &RUST, &PHP, &RUBY, &JAVA].into_iter().find(|base| base.stack == language)
+}
+
 /// The images that a plan would use by default, by stack, for documentation.
 pub fn default_images() -> BTreeMap<&'static str, String> {
     let options = Options::default();
-    [NODE, PYTHON, GO, RUST, BUN, DEBIAN]
+    [NODE, PYTHON, GO, RUST, BUN, DEBIAN, PHP, COMPOSER, RUBY, JAVA, MAVEN, GRADLE]
         .iter()
         .map(|base| (base.stack, base.run_image(base.default, &options)))
         .collect()

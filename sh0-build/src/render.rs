@@ -10,7 +10,7 @@ use std::fmt::Write;
 use sh0_core::model::{exec_line, shell};
 
 use crate::detect::is_dir_name;
-use crate::draft::{Draft, Recipe};
+use crate::draft::{Borrow, Draft, Recipe};
 use crate::images::{self, Base};
 use crate::tree::Files;
 use crate::{APP_UID, DEFAULT_PORT, Options};
@@ -71,7 +71,7 @@ fn settle(draft: &mut Draft) {
     if recipe.run.is_none() {
         recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
     }
-    let commands = !plan.install.is_empty() || !plan.build.is_empty();
+    let commands = !plan.install.is_empty() || !plan.build.is_empty() || !recipe.ship_system.is_empty();
     if recipe.build.is_none() && commands {
         recipe.build = recipe.run.clone();
     }
@@ -134,7 +134,7 @@ impl Dockerfile<'_> {
             self.line("");
         }
         self.line(format!("FROM {image}"));
-        self.packages();
+        self.packages(&recipe.packages);
         recipe.before_ship.iter().for_each(|command| self.run(command));
         self.ship(builds);
         // After the copy: a folder that COPY makes belongs to the app, one that WORKDIR makes to root.
@@ -160,6 +160,10 @@ impl Dockerfile<'_> {
         let plan = &self.draft.plan;
         let Some((base, version)) = &recipe.build else { return };
         self.line(format!("FROM {} AS build", base.build_image(version, self.options)));
+        self.packages(&recipe.build_packages);
+        for Borrow { base, version, from, to } in &recipe.borrow {
+            self.line(format!("COPY --from={} {from} {to}", base.run_image(version, self.options)));
+        }
         self.line("WORKDIR /app");
         self.env(true);
         self.paths();
@@ -201,8 +205,8 @@ impl Dockerfile<'_> {
         self.draft.recipe.caches.iter().map(mount).collect()
     }
 
-    fn packages(&mut self) {
-        let packages = self.draft.recipe.packages.join(" ");
+    fn packages(&mut self, packages: &[&str]) {
+        let packages = packages.join(" ");
         if !packages.is_empty() {
             self.line(format!(
                 "RUN apt-get update && apt-get install --yes --no-install-recommends {packages} && rm -rf /var/lib/apt/lists/*"
@@ -221,6 +225,9 @@ impl Dockerfile<'_> {
         if compiled(recipe) {
             // The slim image has no certificate authorities; the one that builds has.
             self.line("COPY --from=build /etc/ssl/certs /etc/ssl/certs");
+        }
+        for path in &recipe.ship_system {
+            self.line(format!("COPY --from=build {path} {path}"));
         }
         if recipe.ship.is_empty() {
             self.line(format!("COPY --from=build {own} /app /app"));

@@ -1,9 +1,11 @@
 //! One provider a language, one folder each: it knows how trees of its language look, and how they are built and
 //! started. Providers are asked in a fixed order; the first that recognises the tree makes the plan.
 
+mod assets;
 mod dockerfile;
 mod go;
 mod node;
+mod php;
 mod procfile;
 mod python;
 mod rust;
@@ -36,4 +38,4 @@ pub(crate) trait Provider: Sync {
 /// In the order in which they are asked. A Go, Rust or Python server often carries a `package.json` for its assets,
 /// hardly ever the other way round; a folder of static files may lie in any of them.
 pub(crate) const PROVIDERS: &[&dyn Provider] =
-    &[&go::Go, &rust::Rust, &python::Python, &node::Node, &static_files::StaticFiles];
+    &[&go::Go, &rust::Rust, &python::Python, &php::Php, &node::Node, &static_files::StaticFiles];
