@@ -189,6 +189,17 @@ pub(crate) fn tool_versions(files: crate::tree::Files<'_>, names: &[&str]) -> Op
     Some(Pin { wanted: words, by: ".tool-versions".into(), at: At::line(".tool-versions", line) })
 }
 
+/// What mise's own file says of a tool: `[tools]` with `name = "1.2"`, `["1.2"]` or `{ version = "1.2" }`.
+pub(crate) fn mise(files: crate::tree::Files<'_>, names: &[&str]) -> Option<Pin> {
+    let file = files.first(&["mise.toml", ".mise.toml"])?;
+    let toml = crate::text::Toml::read(files, file)?.ok()?;
+    let name = names.iter().find(|name| toml.get(&["tools", name]).is_some())?;
+    let value = toml.get(&["tools", name])?;
+    let value = value.as_array().and_then(|list| list.first()).unwrap_or(value);
+    let wanted = value.get("version").unwrap_or(value).as_str()?.to_owned();
+    Some(Pin { wanted, by: file.to_owned(), at: toml.at(&["tools", name]) })
+}
+
 /// A file that holds nothing but a version, such as `.nvmrc`.
 pub(crate) fn version_file(files: crate::tree::Files<'_>, file: &str) -> Option<Pin> {
     let text = files.text(file)?;

@@ -11,23 +11,31 @@ use crate::tree::Files;
 /// build. Answers whether Node is there now.
 pub(crate) fn build_assets(files: Files<'_>, draft: &mut Draft) -> bool {
     let Some(Ok(manifest)) = Json::read(files, "package.json") else { return false };
-    if manifest.str(&["scripts", "build"]).is_none() {
+    if manifest.str(&["scripts", "build"]).is_none() || !install_node(files, draft) {
+        return false;
+    }
+    let command = Node.plan(files).map(|node| node.plan.build).unwrap_or_default();
+    draft.because_of(
+        format!("build += {}", command.join(" && ")),
+        "package.json builds the assets",
+        manifest.at(&["scripts", "build"]),
+    );
+    draft.plan.build.extend(command);
+    true
+}
+
+/// Node and the packages of `package.json`, for a build that calls them itself. Answers whether there is such a file.
+pub(crate) fn install_node(files: Files<'_>, draft: &mut Draft) -> bool {
+    if !files.is_file("package.json") {
         return false;
     }
     let Ok(node) = Node.plan(files) else { return false };
     let (plan, recipe) = (node.plan, node.recipe);
     let version = plan.version.unwrap_or_else(|| images::NODE.default.to_owned());
-    let command = plan.build.join(" && ");
-    draft.because_of(
-        format!("build += {command}"),
-        "package.json builds the assets",
-        manifest.at(&["scripts", "build"]),
-    );
     for command in plan.install {
         draft.because(format!("install += {command}"), "what the assets are built with");
         draft.plan.install.push(command);
     }
-    draft.plan.build.extend(plan.build);
     draft.plan.warnings.extend(plan.warnings);
     for tool in plan.tools {
         draft.tool(&tool.program, &tool.install_hint);

@@ -8,6 +8,7 @@ mod node;
 mod php;
 mod procfile;
 mod python;
+mod ruby;
 mod rust;
 mod static_files;
 
@@ -38,4 +39,4 @@ pub(crate) trait Provider: Sync {
 /// In the order in which they are asked. A Go, Rust or Python server often carries a `package.json` for its assets,
 /// hardly ever the other way round; a folder of static files may lie in any of them.
 pub(crate) const PROVIDERS: &[&dyn Provider] =
-    &[&go::Go, &rust::Rust, &python::Python, &php::Php, &node::Node, &static_files::StaticFiles];
+    &[&go::Go, &rust::Rust, &python::Python, &php::Php, &ruby::Ruby, &node::Node, &static_files::StaticFiles];
