@@ -121,6 +121,18 @@ pub(crate) const MAVEN: Base =
 /// Gradle, by version of Java.
 pub(crate) const GRADLE: Base =
     Base { stack: "gradle", repository: "gradle", before: "8-jdk", build: "", run: "", ..JAVA };
+/// Gradle for the newest Java.
+pub(crate) const GRADLE_9: Base = Base { stack: "gradle", before: "9-jdk", ..GRADLE };
+/// Tomcat, by version of Java.
+pub(crate) const TOMCAT: Base = Base {
+    stack: "tomcat",
+    repository: "tomcat",
+    versions: &["11", "17", "21", "25"],
+    before: "10.1-jre",
+    build: "",
+    run: "",
+    ..JAVA
+};
 
 impl Base {
     /// The image to build on.
@@ -247,7 +259,7 @@ pub(crate) fn of_language(language: &str) -> Option<&'static Base> {
 /// The images that a plan would use by default, by stack, for documentation.
 pub fn default_images() -> BTreeMap<&'static str, String> {
     let options = Options::default();
-    [NODE, PYTHON, GO, RUST, BUN, DEBIAN, PHP, COMPOSER, RUBY, JAVA, MAVEN, GRADLE]
+    [NODE, PYTHON, GO, RUST, BUN, DEBIAN, PHP, COMPOSER, RUBY, JAVA, MAVEN, GRADLE, TOMCAT]
         .iter()
         .map(|base| (base.stack, base.run_image(base.default, &options)))
         .collect()

@@ -4,6 +4,7 @@
 mod assets;
 mod dockerfile;
 mod go;
+mod java;
 mod node;
 mod php;
 mod procfile;
@@ -38,5 +39,13 @@ pub(crate) trait Provider: Sync {
 
 /// In the order in which they are asked. A Go, Rust or Python server often carries a `package.json` for its assets,
 /// hardly ever the other way round; a folder of static files may lie in any of them.
-pub(crate) const PROVIDERS: &[&dyn Provider] =
-    &[&go::Go, &rust::Rust, &python::Python, &php::Php, &ruby::Ruby, &node::Node, &static_files::StaticFiles];
+pub(crate) const PROVIDERS: &[&dyn Provider] = &[
+    &go::Go,
+    &rust::Rust,
+    &python::Python,
+    &php::Php,
+    &ruby::Ruby,
+    &java::Java,
+    &node::Node,
+    &static_files::StaticFiles,
+];
