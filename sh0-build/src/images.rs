@@ -42,6 +42,17 @@ pub(crate) const PYTHON: Base = Base {
     build: "-bookworm",
     run: "-slim-bookworm",
 };
+/// Python where nothing has to be compiled: one image both builds and ships.
+pub(crate) const PYTHON_SLIM: Base = Base { build: "-slim-bookworm", ..PYTHON };
+/// Conda, which makes environments with their own Python.
+pub(crate) const CONDA: Base = Base {
+    stack: "conda",
+    repository: "condaforge/miniforge3",
+    versions: &["25.3.1-0"],
+    default: "25.3.1-0",
+    build: "",
+    run: "",
+};
 /// Go builds anything older than itself.
 pub(crate) const GO: Base = Base {
     stack: "go",
@@ -133,6 +144,38 @@ pub(crate) const TOMCAT: Base = Base {
     run: "",
     ..JAVA
 };
+/// Deno has no tags of lines: these are releases.
+pub(crate) const DENO: Base = Base {
+    stack: "deno",
+    repository: "denoland/deno",
+    versions: &["1.46.3", "2.5.6"],
+    default: "2.5.6",
+    before: "debian-",
+    build: "",
+    run: "",
+};
+/// Elixir, with Erlang.
+pub(crate) const ELIXIR: Base = Base {
+    stack: "elixir",
+    repository: "elixir",
+    versions: &["1.14", "1.15", "1.16", "1.17", "1.18", "1.19"],
+    default: "1.18",
+    before: "",
+    build: "",
+    run: "-slim",
+};
+/// What builds .NET. Not in the default registry.
+pub(crate) const DOTNET_SDK: Base = Base {
+    stack: "dotnet-sdk",
+    repository: "mcr.microsoft.com/dotnet/sdk",
+    versions: &["3.1", "5.0", "6.0", "7.0", "8.0", "9.0", "10.0"],
+    default: "10.0",
+    before: "",
+    build: "",
+    run: "",
+};
+/// What runs ASP.NET.
+pub(crate) const DOTNET: Base = Base { stack: "dotnet", repository: "mcr.microsoft.com/dotnet/aspnet", ..DOTNET_SDK };
 
 impl Base {
     /// The image to build on.
@@ -155,6 +198,9 @@ impl Base {
         let tag = format!("{}{version}{suffix}", self.before);
         match &options.mirror {
             // The library of the default registry has its own folder on every mirror.
+            Some(_) if self.repository.starts_with("mcr.") || self.repository.starts_with("ghcr.") => {
+                format!("{}:{tag}", self.repository)
+            }
             Some(mirror) => {
                 let folder = if self.repository.contains('/') { "" } else { "library/" };
                 format!("{}/{folder}{}:{tag}", mirror.trim_end_matches('/'), self.repository)
@@ -253,16 +299,21 @@ impl Bound {
 
 /// What a language runs on; `None` for languages whose programs need no interpreter.
 pub(crate) fn of_language(language: &str) -> Option<&'static Base> {
-    [&NODE, &PYTHON, &GO, &RUST, &PHP, &RUBY, &JAVA].into_iter().find(|base| base.stack == language)
+    [&NODE, &PYTHON, &GO, &RUST, &PHP, &RUBY, &JAVA, &DENO, &ELIXIR, &DOTNET]
+        .into_iter()
+        .find(|base| base.stack == language)
 }
 
 /// The images that a plan would use by default, by stack, for documentation.
 pub fn default_images() -> BTreeMap<&'static str, String> {
     let options = Options::default();
-    [NODE, PYTHON, GO, RUST, BUN, DEBIAN, PHP, COMPOSER, RUBY, JAVA, MAVEN, GRADLE, TOMCAT]
-        .iter()
-        .map(|base| (base.stack, base.run_image(base.default, &options)))
-        .collect()
+    [
+        NODE, PYTHON, GO, RUST, BUN, DEBIAN, PHP, COMPOSER, RUBY, JAVA, MAVEN, GRADLE, TOMCAT, DENO, ELIXIR,
+        DOTNET_SDK, DOTNET,
+    ]
+    .iter()
+    .map(|base| (base.stack, base.run_image(base.default, &options)))
+    .collect()
 }
 
 #[cfg(test)]

@@ -57,6 +57,15 @@ impl Json {
         })
     }
 
+    /// The same for files that may have comments, and commas behind the last value.
+    pub(crate) fn read_with_comments(files: Files<'_>, file: &str) -> Option<Result<Json, String>> {
+        let text = without_comments(&files.text(file)?);
+        Some(match serde_json::from_str(&text) {
+            Ok(value) => Ok(Json { file: file.to_owned(), value, lines: json_lines(&text) }),
+            Err(error) => Err(format!("{file} is not valid JSON with comments: {error}")),
+        })
+    }
+
     pub(crate) fn get(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(&self.value, |value, key| value.get(key))
     }
@@ -69,6 +78,51 @@ impl Json {
         let key: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
         At::line(&self.file, self.lines.get(&key).copied())
     }
+}
+
+/// JSON with its comments and last commas blanked, so that lines stay where they are.
+fn without_comments(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut in_text = false;
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('"', _) => in_text = !in_text,
+            ('\\', Some(_)) if in_text => {
+                clean.push(c);
+                clean.extend(chars.next());
+                continue;
+            }
+            ('/', Some('/')) if !in_text => {
+                while chars.peek().is_some_and(|c| *c != '\n') {
+                    chars.next();
+                }
+                continue;
+            }
+            ('/', Some('*')) if !in_text => {
+                let mut last = chars.next();
+                while let Some(c) = chars.next() {
+                    if c == '\n' {
+                        clean.push(c);
+                    }
+                    if (last, c) == (Some('*'), '/') {
+                        break;
+                    }
+                    last = Some(c);
+                }
+                continue;
+            }
+            (']' | '}', _) if !in_text => {
+                let end = clean.trim_end().len();
+                if clean[..end].ends_with(',') {
+                    clean.replace_range(end - 1..end, " ");
+                }
+            }
+            _ => {}
+        }
+        clean.push(c);
+    }
+    clean
 }
 
 /// The line of every key down to the third level. The text is known to be valid.
@@ -183,6 +237,15 @@ mod tests {
         let toml = Toml::read(Files(&tree), "a.toml").unwrap().unwrap();
         assert_eq!(toml.at(&["project", "name"]).line, Some(3));
         assert_eq!(toml.at(&["tool", "ruff", "line"]).line, Some(5));
+    }
+
+    #[test]
+    fn comments_and_last_commas() {
+        let text = "{ // one\n  /* two\n*/ \"a\": \"x // y\\\" ,\", \"b\": [1, /**/ 2, ],\n}";
+        let tree = MemoryTree::from([("deno.jsonc", text)]);
+        let json = Json::read_with_comments(Files(&tree), "deno.jsonc").unwrap().unwrap();
+        assert_eq!(json.str(&["a"]), Some("x // y\" ,"));
+        assert_eq!((json.at(&["a"]).line, json.get(&["b"]).unwrap().as_array().unwrap().len()), (Some(3), 2));
     }
 
     #[test]
