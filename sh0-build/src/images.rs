@@ -44,10 +44,21 @@ pub(crate) const PYTHON: Base = Base {
 };
 /// Python where nothing has to be compiled: one image both builds and ships.
 pub(crate) const PYTHON_SLIM: Base = Base { build: "-slim-bookworm", ..PYTHON };
+/// Zola, a generator of pages: one program.
+pub(crate) const ZOLA: Base = Base {
+    stack: "zola",
+    repository: "ghcr.io/getzola/zola",
+    before: "",
+    versions: &["v0.20.0"],
+    default: "v0.20.0",
+    build: "",
+    run: "",
+};
 /// Conda, which makes environments with their own Python.
 pub(crate) const CONDA: Base = Base {
     stack: "conda",
     repository: "condaforge/miniforge3",
+    before: "",
     versions: &["25.3.1-0"],
     default: "25.3.1-0",
     build: "",
@@ -176,6 +187,61 @@ pub(crate) const DOTNET_SDK: Base = Base {
 };
 /// What runs ASP.NET.
 pub(crate) const DOTNET: Base = Base { stack: "dotnet", repository: "mcr.microsoft.com/dotnet/aspnet", ..DOTNET_SDK };
+/// Gleam, with Erlang.
+pub(crate) const GLEAM: Base = Base {
+    stack: "gleam",
+    repository: "ghcr.io/gleam-lang/gleam",
+    versions: &["1.10.0", "1.11.1", "1.12.0", "1.13.0"],
+    default: "1.13.0",
+    before: "v",
+    build: "-erlang",
+    run: "-erlang",
+};
+/// Dart; its programs need no SDK.
+pub(crate) const DART: Base =
+    Base { stack: "dart", repository: "dart", versions: &["2.19", "3"], default: "3", before: "", build: "", run: "" };
+/// Swift.
+pub(crate) const SWIFT: Base = Base {
+    stack: "swift",
+    repository: "swift",
+    versions: &["5.8", "5.9", "5.10", "6.0", "6.1", "6.2"],
+    default: "6.2",
+    before: "",
+    build: "",
+    run: "-slim",
+};
+/// Crystal.
+pub(crate) const CRYSTAL: Base = Base {
+    stack: "crystal",
+    repository: "crystallang/crystal",
+    versions: &["1.14.1", "1.15.1", "1.16.3", "1.17.1"],
+    default: "1.17.1",
+    before: "",
+    build: "",
+    run: "",
+};
+/// Leiningen, by version of Java.
+pub(crate) const LEIN: Base = Base {
+    stack: "leiningen",
+    repository: "clojure",
+    versions: &["8", "11", "17", "21"],
+    before: "temurin-",
+    build: "-lein",
+    run: "-lein",
+    ..JAVA
+};
+/// The Clojure CLI, by version of Java.
+pub(crate) const CLOJURE: Base = Base { stack: "clojure", build: "-tools-deps", run: "-tools-deps", ..LEIN };
+/// GHC, with Stack and Cabal.
+pub(crate) const HASKELL: Base = Base {
+    stack: "haskell",
+    repository: "haskell",
+    versions: &["9.4", "9.6", "9.8"],
+    default: "9.6",
+    before: "",
+    build: "",
+    run: "",
+};
 
 impl Base {
     /// The image to build on.

@@ -2,11 +2,19 @@
 //! started. Providers are asked in a fixed order; the first that recognises the tree makes the plan.
 
 mod assets;
+mod clojure;
+mod cobol;
 mod compose;
+mod cpp;
+mod crystal;
+mod dart;
 mod deno;
 mod dockerfile;
+mod dotnet;
 mod elixir;
+mod gleam;
 mod go;
+mod haskell;
 mod java;
 mod node;
 mod php;
@@ -15,13 +23,17 @@ mod python;
 mod ruby;
 mod rust;
 mod static_files;
+mod swift;
+mod zig;
 
 pub(crate) use dockerfile::use_dockerfile;
+pub(crate) use node::members;
 pub(crate) use procfile::{Procfile, shell_plan};
 
 use sh0_core::Result;
 
 use crate::draft::Draft;
+use crate::text::At;
 use crate::tree::Files;
 
 /// What knows a language.
@@ -46,6 +58,15 @@ pub(crate) trait Provider: Sync {
     fn plan(&self, files: Files<'_>) -> Result<Draft>;
 }
 
+/// A draft that knows what it is about, by this file.
+fn found(language: &str, manager: Option<&str>, mark: &str) -> Draft {
+    let mut draft = Draft::default();
+    draft.plan.language = language.to_owned();
+    draft.plan.package_manager = manager.map(str::to_owned);
+    draft.because_of(format!("language = {language}"), "this is its file", At::file(mark));
+    draft
+}
+
 /// In the order in which they are asked. A Go, Rust or Python server often carries a `package.json` for its assets,
 /// hardly ever the other way round; a folder of static files may lie in any of them.
 pub(crate) const PROVIDERS: &[&dyn Provider] = &[
@@ -56,8 +77,18 @@ pub(crate) const PROVIDERS: &[&dyn Provider] = &[
     &php::Php,
     &ruby::Ruby,
     &java::Java,
+    &dotnet::Dotnet,
     &elixir::Elixir,
     &deno::Deno,
+    &gleam::Gleam,
+    &swift::Swift,
+    &crystal::Crystal,
+    &clojure::Clojure,
+    &haskell::Haskell,
+    &zig::Zig,
+    &dart::Dart,
     &node::Node,
+    &cpp::Cpp,
+    &cobol::Cobol,
     &static_files::StaticFiles,
 ];

@@ -3,7 +3,7 @@
 use sh0_core::Result;
 
 use super::Provider;
-use crate::draft::{Draft, FixedPort, mise, refuse, tool_versions, version_file};
+use crate::draft::{Draft, FixedPort, refuse, tool_versions, version_file};
 use crate::images;
 use crate::text::{At, Json, find_line};
 use crate::tree::Files;
@@ -78,7 +78,6 @@ fn plan(files: Files<'_>, manifest: Option<&Json>, draft: &mut Draft) {
     draft.because_of("language = deno", "a file of a Deno app", At::file(mark));
     let mut pins: Vec<_> = version_file(files, ".dvmrc").into_iter().collect();
     pins.extend(tool_versions(files, &["deno"]));
-    pins.extend(mise(files, &["deno"]));
     let version = draft.version(&images::DENO, pins);
     draft.tool("deno", "Deno (deno.com, or npm install --global deno)");
     draft.env("DENO_DIR", ".deno");

@@ -4,7 +4,7 @@ use sh0_core::Result;
 
 use super::{Provider, assets};
 use crate::detect::is_dir_name;
-use crate::draft::{Draft, Pin, mise, refuse, tool_versions, version_file};
+use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
 use crate::images;
 use crate::text::{At, find_line};
 use crate::tree::Files;
@@ -63,7 +63,6 @@ fn pins(files: Files<'_>, text: &str) -> Vec<Pin> {
     };
     let mut pins: Vec<Pin> = version_file(files, ".elixir-version").map(plain).into_iter().collect();
     pins.extend(tool_versions(files, &["elixir"]).map(plain));
-    pins.extend(mise(files, &["elixir"]).map(plain));
     if let Some((line, found)) = find_line(text, |line| line.trim_start().starts_with("elixir:"))
         && let Some(wanted) = found.split('"').nth(1)
     {

@@ -60,7 +60,7 @@ fn sbt(files: Files<'_>, draft: &mut Draft) {
     let option = option.map(|port| format!(" {port}")).unwrap_or_default();
     let packs = ["sbt-native-packager", "sbt-plugin", "JavaAppPackaging", "JavaServerAppPackaging"];
     let (task, start) = if packs.iter().any(|word| plugins.contains(word) || text.contains(word)) {
-        let name = project_name(&text).unwrap_or_else(|| "main".to_owned());
+        let name = script_name(&text).unwrap_or_else(|| "main".to_owned());
         ("stage".to_owned(), Some(format!("./target/universal/stage/bin/{name}{option}")))
     } else if plugins.contains("sbt-assembly") {
         ("assembly".to_owned(), Some(format!("java {} -jar target/scala-*/*-assembly-*.jar", options(named))))
@@ -124,13 +124,19 @@ fn scala_object(text: &str) -> Option<String> {
     starts.then(|| package.map(|package| format!("{package}.{name}")).unwrap_or(name))
 }
 
-/// `name := "app"`, as the packager writes it: lower case, dashes.
-fn project_name(text: &str) -> Option<String> {
-    let (_, line) = find_line(text, |line| {
-        let line = line.trim_start();
-        line.strip_prefix("name").is_some_and(|rest| rest.trim_start().starts_with(":="))
-    })?;
-    let name = line.split('"').nth(1)?.to_lowercase().replace(' ', "-");
+/// The packager's script: `executableScriptName := "app"`, else `name := "App"` in lower case with dashes.
+fn script_name(text: &str) -> Option<String> {
+    let value = |key: &str| {
+        let (_, line) = find_line(text, |line| {
+            let rest = line.trim_start().strip_prefix(key);
+            rest.is_some_and(|rest| rest.trim_start().starts_with(":="))
+        })?;
+        line.split('"').nth(1)
+    };
+    let name = match value("executableScriptName") {
+        Some(name) => name.to_owned(),
+        None => value("name")?.to_lowercase().replace(' ', "-"),
+    };
     is_dir_name(&name).then_some(name)
 }
 

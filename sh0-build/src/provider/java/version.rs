@@ -1,7 +1,7 @@
 //! Which Java builds and runs an app.
 
 use super::xml;
-use crate::draft::{Draft, Pin, mise, tool_versions, version_file};
+use crate::draft::{Draft, Pin, tool_versions, version_file};
 use crate::images;
 use crate::text::{At, find_line};
 use crate::tree::Files;
@@ -66,7 +66,6 @@ fn pins(files: Files<'_>) -> Vec<Pin> {
         }));
     }
     pins.extend(tool_versions(files, &["java"]));
-    pins.extend(mise(files, &["java"]));
     pins
 }
 

@@ -8,7 +8,7 @@ use sh0_core::Result;
 
 use self::gems::Gems;
 use super::{Provider, assets};
-use crate::draft::{Draft, Pin, mise, refuse, tool_versions, version_file};
+use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
 use crate::images;
 use crate::text::At;
 use crate::tree::Files;
@@ -130,7 +130,6 @@ impl Tree<'_> {
         }
         let mut pins: Vec<Pin> = file.into_iter().collect();
         pins.extend(tool_versions(self.files, &["ruby"]));
-        pins.extend(mise(self.files, &["ruby"]));
         pins.extend(self.gems.as_ref().and_then(Gems::locked_ruby));
         Ok(draft.version(&images::RUBY, pins))
     }
