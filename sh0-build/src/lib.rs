@@ -35,13 +35,14 @@
 
 mod config;
 mod detect;
+mod dockerfile;
 mod draft;
 mod images;
 mod provider;
 mod render;
+mod rules;
 mod text;
 mod tree;
-#[allow(dead_code, reason = "more readers come")]
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -54,6 +55,7 @@ use sh0_core::{Error, Result};
 
 pub use detect::plan_tree;
 pub use images::default_images;
+pub use rules::{CheckOptions, RuleInfo, check_tree, rule_table, to_sarif};
 pub use tree::{DirTree, Kind, MAX_ENTRIES, MAX_FILE_BYTES, MemoryTree, Tree};
 
 /// The user and group that generated images run as: fixed, so that volumes keep their owner, and above those of systems.
