@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "port",
     "processes",
     "release_command",
+    "root",
     "spa_fallback",
     "start_command",
     "static_dir",
@@ -34,6 +35,7 @@ const KEYS: &[&str] = &[
 pub(crate) struct Config {
     pub(crate) language: Option<String>,
     pub(crate) dockerfile: Option<RelPath>,
+    pub(crate) root: Option<String>,
     framework: Option<String>,
     version: Option<String>,
     install: Option<Vec<String>>,
@@ -46,6 +48,12 @@ pub(crate) struct Config {
     spa_fallback: Option<bool>,
     env: BTreeMap<EnvKey, String>,
     places: BTreeMap<&'static str, At>,
+}
+
+/// The app that the file picks, of a tree with several: what providers of workspaces ask.
+pub(crate) fn root(files: Files<'_>) -> Option<String> {
+    let toml = Toml::read(files, FILE)?.ok()?;
+    Reader(&toml).folder("root").ok().flatten().filter(|root| root != ".")
 }
 
 impl Config {
@@ -66,6 +74,7 @@ impl Config {
         let mut config = Config {
             language: read.text("language")?,
             dockerfile: read.parsed("dockerfile")?,
+            root: read.folder("root")?.filter(|root| root != "."),
             framework: read.text("framework")?,
             version: read.text("version")?,
             install: read.commands("install")?,
@@ -127,13 +136,7 @@ fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
             hint,
         ));
     };
-    for (stage, used) in [&mut draft.recipe.build, &mut draft.recipe.run].into_iter().flatten() {
-        // Images that build may be others, such as Maven's, with the same versions.
-        if stage.versions == base.versions {
-            line.clone_into(used);
-        }
-    }
-    draft.plan.version = Some(line.to_owned());
+    draft.use_version(base, line);
     Ok(())
 }
 
@@ -156,7 +159,7 @@ fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
         ("command", "start_command"),
         ("cmd", "start_command"),
         ("release", "release_command"),
-        ("root", "static_dir"),
+        ("directory", "root"),
     ];
     if let Some((_, key)) = others.iter().find(|(other, _)| *other == word) {
         return Some(key);

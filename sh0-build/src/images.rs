@@ -159,8 +159,8 @@ pub(crate) const TOMCAT: Base = Base {
 pub(crate) const DENO: Base = Base {
     stack: "deno",
     repository: "denoland/deno",
-    versions: &["1.46.3", "2.5.6"],
-    default: "2.5.6",
+    versions: &["1.46.3", "2.5.6", "2.9.6"],
+    default: "2.9.6",
     before: "debian-",
     build: "",
     run: "",

@@ -101,7 +101,7 @@ fn without_comments(text: &str) -> String {
             }
             ('/', Some('*')) if !in_text => {
                 let mut last = chars.next();
-                while let Some(c) = chars.next() {
+                for c in chars.by_ref() {
                     if c == '\n' {
                         clean.push(c);
                     }

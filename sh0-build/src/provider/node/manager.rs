@@ -1,7 +1,7 @@
 //! The four package managers: which one, and its commands.
 
 use super::Tree;
-use super::framework::Framework;
+use super::frameworks::Framework;
 use crate::draft::Draft;
 use crate::images;
 use crate::text::At;
