@@ -108,7 +108,7 @@ pub(crate) const DEBIAN: Base = Base {
 pub(crate) const PHP: Base = Base {
     stack: "php",
     repository: "php",
-    versions: &["8.1", "8.2", "8.3", "8.4", "8.5"],
+    versions: &["7.4", "8.0", "8.1", "8.2", "8.3", "8.4", "8.5"],
     default: "8.4",
     before: "",
     build: "-apache-bookworm",
@@ -121,7 +121,7 @@ pub(crate) const COMPOSER: Base =
 pub(crate) const RUBY: Base = Base {
     stack: "ruby",
     repository: "ruby",
-    versions: &["3.1", "3.2", "3.3", "3.4", "4.0"],
+    versions: &["2.5", "2.6", "2.7", "3.0", "3.1", "3.2", "3.3", "3.4", "4.0"],
     default: "3.4",
     before: "",
     build: "-bookworm",
@@ -258,9 +258,10 @@ impl Base {
         if let Some(image) = options.base_images.get(self.stack) {
             return image.clone();
         }
-        // An exact release has no tag of every release of Debian.
+        // An exact release has no tag of every release of Debian, nor has what ended before that.
         let exact = self.versions.iter().all(|line| *line != version);
-        let suffix = if exact { suffix.trim_end_matches("-bookworm") } else { suffix };
+        let suffix =
+            if exact || OLDER.contains(&(self.stack, version)) { suffix.trim_end_matches("-bookworm") } else { suffix };
         let tag = format!("{}{version}{suffix}", self.before);
         match &options.mirror {
             // The library of the default registry has its own folder on every mirror.
@@ -304,6 +305,9 @@ impl Base {
         default.or_else(|| self.versions.iter().rev().copied().find(|line| fits(line)))
     }
 }
+
+/// Lines that ended before Debian 12 came out, by stack: their images are of an older one.
+const OLDER: &[(&str, &str)] = &[("ruby", "2.5"), ("ruby", "2.6"), ("ruby", "2.7"), ("php", "7.4")];
 
 /// Names of Node's long-term lines (nodejs/Release, README.md).
 const CODE_NAMES: &[(&str, &str)] =

@@ -66,6 +66,15 @@ impl Json {
         })
     }
 
+    /// The same for JSON5 (json5.org): keys without quotes and texts in single ones, as far as manifests have them.
+    pub(crate) fn read_json5(files: Files<'_>, file: &str) -> Option<Result<Json, String>> {
+        let text = quoted(&without_comments(&files.text(file)?));
+        Some(match serde_json::from_str(&text) {
+            Ok(value) => Ok(Json { file: file.to_owned(), value, lines: json_lines(&text) }),
+            Err(error) => Err(format!("{file} is not valid JSON5: {error}")),
+        })
+    }
+
     pub(crate) fn get(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(&self.value, |value, key| value.get(key))
     }
@@ -121,6 +130,42 @@ fn without_comments(text: &str) -> String {
             _ => {}
         }
         clean.push(c);
+    }
+    clean
+}
+
+/// JSON5 without comments as JSON: every key and text in double quotes.
+fn quoted(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut open = None;
+    while let Some(c) = chars.next() {
+        match (open, c) {
+            (Some(_), '\\') => match chars.next() {
+                Some('\'') => clean.push('\''),
+                Some(next) => clean.extend(['\\', next]),
+                None => clean.push(c),
+            },
+            (Some(quote), c) if c == quote => {
+                clean.push('"');
+                open = None;
+            }
+            (Some(_), '"') => clean.push_str("\\\""),
+            (Some(_), c) => clean.push(c),
+            (None, '"' | '\'') => {
+                clean.push('"');
+                open = Some(c);
+            }
+            (None, c) if c.is_alphabetic() || matches!(c, '_' | '$') => {
+                let mut word = String::from(c);
+                while let Some(c) = chars.next_if(|c| c.is_alphanumeric() || matches!(c, '_' | '$')) {
+                    word.push(c);
+                }
+                let is_key = chars.clone().find(|c| !c.is_whitespace()) == Some(':');
+                clean.push_str(&if is_key { format!("\"{word}\"") } else { word });
+            }
+            (None, c) => clean.push(c),
+        }
     }
     clean
 }
@@ -232,6 +277,17 @@ mod tests {
         assert_eq!(json.at(&["name"]).line, Some(2));
         assert_eq!(json.at(&["scripts", "start"]).line, Some(5));
         assert_eq!(json.at(&["start"]).line, None);
+
+        let tree = MemoryTree::from([(
+            "a.json5",
+            "{\n // c\n scripts: {'start': \"node 'a\", b: 'it\\'s \"x\"',},\n x: true\n}",
+        )]);
+        let json = Json::read_json5(Files(&tree), "a.json5").unwrap().unwrap();
+        assert_eq!(
+            (json.str(&["scripts", "start"]), json.str(&["scripts", "b"])),
+            (Some("node 'a"), Some("it's \"x\""))
+        );
+        assert_eq!(json.at(&["x"]).line, Some(4));
 
         let tree = MemoryTree::from([("a.toml", "x = 1\n[project]\nname = \"n\"\n[tool.ruff]\nline = 2\n")]);
         let toml = Toml::read(Files(&tree), "a.toml").unwrap().unwrap();

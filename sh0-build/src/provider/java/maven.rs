@@ -9,6 +9,10 @@ use crate::images;
 use crate::text::At;
 use crate::tree::Files;
 
+/// The project, in XML or in a dialect that an extension of Maven reads (github.com/takari/polyglot-maven).
+pub(super) const POMS: &[&str] =
+    &["pom.xml", "pom.yml", "pom.yaml", "pom.rb", "pom.groovy", "pom.scala", "pom.clj", "pom.kts", "pom.atom"];
+
 /// A POM without its comments.
 struct Pom {
     file: String,
@@ -17,7 +21,8 @@ struct Pom {
 
 impl Pom {
     fn read(files: Files<'_>, folder: &str) -> Option<Pom> {
-        let file = if folder.is_empty() { "pom.xml".to_owned() } else { format!("{folder}/pom.xml") };
+        let below = |file: &&str| if folder.is_empty() { (*file).to_owned() } else { format!("{folder}/{file}") };
+        let file = POMS.iter().map(below).find(|file| files.is_file(file))?;
         let text = xml::without_comments(&files.text(&file)?);
         Some(Pom { file, text })
     }
@@ -32,7 +37,7 @@ impl Pom {
             "spring-boot-maven-plugin",
             "quarkus-maven-plugin",
             "micronaut-maven-plugin",
-            "<mainClass>",
+            "mainClass",
             "exec.mainClass",
         ];
         plugins.iter().any(|plugin| self.has(plugin))
@@ -45,12 +50,12 @@ impl Pom {
 
 pub(super) fn plan(files: Files<'_>, draft: &mut Draft) -> Result<()> {
     let Some(root) = Pom::read(files, "") else { return refuse("pom.xml cannot be read") };
-    if !root.has("<project") {
+    if root.file.ends_with(".xml") && !root.has("<project") {
         return refuse("pom.xml is not the project of a Maven build: it has no <project>");
     }
     draft.plan.package_manager = Some("maven".into());
-    draft.because_of("language = java", "the project of a Maven build", At::file("pom.xml"));
-    draft.because_of("package_manager = maven", "this is its file", At::file("pom.xml"));
+    draft.because_of("language = java", "the project of a Maven build", At::file(root.file.as_str()));
+    draft.because_of("package_manager = maven", "this is its file", At::file(root.file.as_str()));
     let (folder, module) = match module(files, &root, draft) {
         Some((folder, module)) => (folder, Some(module)),
         None => (String::new(), None),
@@ -161,7 +166,7 @@ impl Start {
         let packs = ["spring-boot-maven-plugin", "maven-shade-plugin", "micronaut-maven-plugin"]
             .iter()
             .any(|plugin| pom.has(plugin));
-        let manifest = pom.has("maven-jar-plugin") && pom.has("<mainClass>");
+        let manifest = pom.has("maven-jar-plugin") && pom.has("mainClass");
         if packs || manifest {
             return start(
                 format!("java {options} -jar {target}/*jar"),
@@ -211,12 +216,12 @@ fn build(files: Files<'_>, root: &Pom, folder: &str, start: &Start, draft: &mut 
     };
     // What comes from elsewhere needs more than the POM.
     let whole = ["<module>", "<scope>system", "file://"].iter().all(|mark| !root.has(mark));
-    if whole && !wrapper {
+    if whole && !wrapper && root.file.ends_with(".xml") {
         draft.because(
-            "install = mvn -B dependency:go-offline",
-            "fetches what the POM names, before the source is looked at",
+            "install = mvn -B dependency:resolve",
+            "fetches the libraries that the POM names, before the source is looked at",
         );
-        draft.plan.install.push("mvn -B dependency:go-offline".into());
+        draft.plan.install.push("mvn -B dependency:resolve".into());
         draft.recipe.manifests.push("pom.xml".into());
     }
     let production = if root.has("<id>production</id>") { " -Pproduction" } else { "" };

@@ -30,7 +30,7 @@ impl Provider for Java {
     }
 
     fn recognises(&self, files: Files<'_>) -> bool {
-        files.is_file("pom.xml")
+        files.first(maven::POMS).is_some()
             || files.first(GRADLE).is_some()
             || files.is_file("build.sbt")
             || plain::recognises(files)
@@ -40,7 +40,7 @@ impl Provider for Java {
         let mut draft = Draft::default();
         draft.plan.language = "java".into();
         draft.tool("java", "Java (Debian: apt-get install default-jdk-headless)");
-        if files.is_file("pom.xml") {
+        if files.first(maven::POMS).is_some() {
             maven::plan(files, &mut draft)?;
         } else if files.first(GRADLE).is_some() {
             gradle::plan(files, &mut draft);

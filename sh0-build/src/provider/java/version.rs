@@ -71,7 +71,7 @@ fn pins(files: Files<'_>) -> Vec<Pin> {
 
 /// What the build file says of the language level or of a toolchain.
 fn in_build(file: &str, text: &str) -> Option<Pin> {
-    if file.ends_with(".xml") {
+    if !file.contains(".gradle") {
         let tags = [
             "maven.compiler.release",
             "java.version",

@@ -1,6 +1,6 @@
 //! The little of XML that a POM needs: values of elements, with comments out of the way.
 
-use crate::text::line_at;
+use crate::text::{find_line, line_at};
 
 /// The text with its comments blanked, so that lines stay where they are.
 pub(super) fn without_comments(text: &str) -> String {
@@ -17,9 +17,14 @@ pub(super) fn without_comments(text: &str) -> String {
     clean
 }
 
-/// The first `<tag>value</tag>`, with its line.
+/// The first `<tag>value</tag>`, with its line; in a POM of another dialect the first `tag: value`.
 pub(super) fn value<'t>(text: &'t str, tag: &str) -> Option<(u32, &'t str)> {
-    values(text, tag).next()
+    let entry = || {
+        let key = format!("{tag}:");
+        let (line, found) = find_line(text, |line| line.trim_start().starts_with(&key))?;
+        Some((line, found.trim_start()[key.len()..].trim().trim_matches(['"', '\''])))
+    };
+    values(text, tag).next().or_else(entry)
 }
 
 /// Every `<tag>value</tag>`.

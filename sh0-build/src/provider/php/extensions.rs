@@ -145,9 +145,9 @@ pub(super) fn find(
         recipe.build_packages.extend(
             extension.build.iter().filter(|name| !recipe.build_packages.contains(name)).copied().collect::<Vec<_>>(),
         );
-        recipe
-            .packages
-            .extend(extension.run.iter().filter(|name| !recipe.packages.contains(name)).copied().collect::<Vec<_>>());
+        // Libraries have other names in older releases of Debian; the packages with headers bring them.
+        let run = if version == "7.4" { extension.build } else { extension.run };
+        recipe.packages.extend(run.iter().filter(|name| !recipe.packages.contains(name)).copied().collect::<Vec<_>>());
     }
     let names = |pecl: bool| {
         chosen

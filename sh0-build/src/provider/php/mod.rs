@@ -89,6 +89,9 @@ impl Tree<'_> {
         let mark = self.files.first(MANIFESTS).map(str::to_owned).or_else(|| index(self.files)).unwrap_or_default();
         draft.because_of("language = php", "a file of a PHP app", At::file(mark));
         let version = draft.version(&images::PHP, self.pins());
+        if matches!(version.as_str(), "7.4" | "8.0") {
+            draft.warn(format!("PHP {version} gets no security fixes any more"));
+        }
         draft.tool("php", "PHP (Debian: apt-get install php-cli)");
         let framework = self.framework(draft);
 

@@ -70,6 +70,9 @@ impl Tree<'_> {
         let mark = self.files.first(&marks).unwrap_or("Gemfile");
         draft.because_of("language = ruby", "a file of a Ruby app", At::file(mark));
         let version = self.version(draft)?;
+        if version.starts_with("2.") || version.starts_with("3.0") || version.starts_with("3.1") {
+            draft.warn(format!("Ruby {version} gets no security fixes any more"));
+        }
         let framework = self.framework(draft);
         draft.recipe.run = Some((&images::RUBY, version.clone()));
         draft.env("RACK_ENV", "production");
