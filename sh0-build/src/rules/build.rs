@@ -204,6 +204,9 @@ fn no_build_script(cx: &Context<'_>, hits: &mut Hits) {
     if json.get(&["scripts", "build"]).is_some() || json.get(&["workspaces"]).is_some() || built {
         return;
     }
+    if cx.has("nx.json") || cx.has("turbo.json") {
+        return;
+    }
     let has = |name: &str| json.get(&["scripts", name]).is_some();
     if has("vercel-build") || has("heroku-postbuild") || has("gcp-build") || has("postinstall") {
         return;
@@ -359,7 +362,7 @@ fn native_library(cx: &Context<'_>, hits: &mut Hits) {
 }
 
 fn build_time_variable(cx: &Context<'_>, hits: &mut Hits) {
-    let public = ["NEXT_PUBLIC_", "VITE_", "REACT_APP_", "NUXT_PUBLIC_", "GATSBY_", "PUBLIC_"];
+    let public = ["NEXT_PUBLIC_", "VITE_", "REACT_APP_", "NUXT_PUBLIC_", "GATSBY_"];
     let files = [
         ".env",
         ".env.production",

@@ -137,7 +137,10 @@ fn host_access(cx: &Context<'_>, hits: &mut Hits) {
         for volume in service.get(&["volumes"]).map(Yaml::list).unwrap_or_default() {
             let source = match volume.get(&["source"]).and_then(Yaml::text) {
                 Some(source) => source,
-                None => volume.text().and_then(|text| text.split(':').next()).unwrap_or_default(),
+                // Without a colon it is a volume without a name.
+                None => {
+                    volume.text().and_then(|text| text.split_once(':')).map(|(source, _)| source).unwrap_or_default()
+                }
             };
             let line = if volume.line > 0 { volume.line } else { line };
             let read_only = volume.text().is_some_and(|text| text.ends_with(":ro"));

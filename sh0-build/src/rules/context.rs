@@ -187,10 +187,10 @@ impl<'a> Context<'a> {
     pub(crate) fn dockerfiles(&self) -> &[(String, Dockerfile)] {
         self.dockerfiles.get_or_init(|| {
             let wanted = |name: &str| {
-                let lower = name.to_ascii_lowercase();
-                matches!(lower.as_str(), "dockerfile" | "containerfile")
-                    || lower.starts_with("dockerfile.") && !lower.ends_with("ignore")
-                    || lower.ends_with(".dockerfile")
+                matches!(name, "Dockerfile" | "dockerfile" | "Containerfile")
+                    || name.starts_with("Dockerfile.") && !name.ends_with("ignore")
+                    || name.ends_with(".Dockerfile")
+                    || name.ends_with(".dockerfile")
             };
             let mut paths: Vec<&str> =
                 self.named(wanted).filter(|path| !Class::of(path).any(Class::DOC)).take(50).collect();

@@ -51,7 +51,7 @@ pub(crate) static FACTS: &[(Fact, Pattern)] = &[
         Pattern {
             what: "",
             keywords: &["env.fetch", "env["],
-            regex: r#"\bENV(?:\.fetch\(|\[)['"]([A-Z][A-Z0-9_]{2,60})['"](?:(\))[^.{]?|\])?"#,
+            regex: r#"\bENV(?:\.fetch\(|\[)['"]([A-Z][A-Z0-9_]{2,60})['"](?:(\))\s*(?:[;,)\]]|$)|\])?"#,
             judge: needed_when_group_2,
         },
     ),

@@ -270,11 +270,11 @@ fn start_target(cx: &Context<'_>, hits: &mut Hits) {
                 .iter()
                 .any(|name| json.get(&["scripts", name]).is_some())
         });
-    // What a build makes lies in a folder of its own; a source file does not appear.
-    let made = target.split('/').next().is_some_and(|folder| {
-        ["dist", "build", "out", "lib", ".output", ".next", "output", "public", "server", "bin", "compiled", "target"]
-            .contains(&folder)
-    }) && target.contains('/');
+    // What a build makes lies in a folder of its own (or is one); a source file does not appear.
+    let folders =
+        ["dist", "build", "out", "lib", ".output", ".next", "output", "public", "server", "bin", "compiled", "target"];
+    let folder = target.split('/').next().unwrap_or(target);
+    let made = folders.contains(&folder) && (target.contains('/') || folder != "server");
     if !(builds && made) {
         let file = if file.is_empty() { "sh0.toml".to_owned() } else { file };
         hits.at(file, line, format!("`{command}`: there is no {target}"));

@@ -252,10 +252,19 @@ pub(super) static RULES: &[Rule] = &[
                     "private_key",
                     "privatekey",
                     "credential",
-                    "auth",
+                    "user_auth",
+                    "auth_key",
+                    "auth-key",
+                    "authkey",
                 ],
-                regex: r#"(?i)\b([a-z0-9_.-]{0,60}?(?:secret|token|passw(?:or)?d|passphrase|api[_.-]?key|access[_.-]?key|private[_.-]?key|credentials?|user_auth|auth[_.-]?key)[a-z0-9_-]{0,40})['"]?\]?\s*(?:=|:|=>|:=|\?=|,)\s*[rbu]?['"](?P<value>[^'"\s]{10,200})['"]"#,
-                judge: |found| hardcoded(found, found.group(1), found.group(2)),
+                regex: r#"(?i)((?:secret|token|passw(?:or)?d|passphrase|api[_.-]?key|access[_.-]?key|private[_.-]?key|credentials?|user_auth|auth[_.-]?key)[a-z0-9_-]{0,40})['"]?\]?\s*(?:=|:|=>|:=|\?=|,)\s*[rbu]?['"](?P<value>[^'"\s]{10,200})['"]"#,
+                judge: |found| {
+                    // The name begins before the word that was looked for.
+                    let before = found.line_before();
+                    let start =
+                        before.rfind(|c: char| !c.is_ascii_alphanumeric() && !"_.-".contains(c)).map_or(0, |at| at + 1);
+                    hardcoded(found, &format!("{}{}", &before[start..], found.group(1)), found.value())
+                },
             },
             Pattern {
                 what: "a secret in a setting",
@@ -427,6 +436,10 @@ fn hardcoded(found: &Found<'_>, name: &str, value: &str) -> Option<Verdict> {
     let name = name.trim_start_matches(['-', '.']);
     let elsewhere = ELSEWHERE.and(Class::PROSE).and(Class::MARKUP);
     if found.class.any(elsewhere) || !is_secret_name(name) && !name.to_ascii_lowercase().ends_with("user_auth") {
+        return None;
+    }
+    let file = found.path.rsplit('/').next().unwrap_or(found.path);
+    if ["dev.", "test.", "development.", "local."].iter().any(|kind| file.starts_with(kind)) {
         return None;
     }
     let digits = value.bytes().filter(u8::is_ascii_digit).count();

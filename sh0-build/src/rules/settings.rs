@@ -67,8 +67,12 @@ pub(super) static RULES: &[Rule] = &[
                 let comment = line.trim_start().starts_with(['#', '/', '*']);
                 let development =
                     ["dev", "local", "test"].iter().any(|kind| found.path.to_ascii_lowercase().contains(kind));
-                (code && !default && !comment && !development && !found.before(200).contains("env"))
-                    .then_some(Verdict::Hit)
+                (code
+                    && !default
+                    && !comment
+                    && !development
+                    && !found.before(500).to_ascii_lowercase().contains("env"))
+                .then_some(Verdict::Hit)
             },
         }]),
     },
