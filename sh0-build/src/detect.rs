@@ -140,17 +140,26 @@ fn recognise(
         return Ok(shell_plan());
     }
     match files.first(&["start.sh", "run.sh"]) {
-        Some(script) => {
-            let mut draft = shell_plan();
-            draft.start(
-                format!("sh {script}"),
-                "the usual name of a script that starts an app",
-                Some(At::file(script)),
-            );
-            Ok(draft)
-        }
+        Some(script) => Ok(shell_script(files, script)),
         None => Err(unrecognised(files)),
     }
+}
+
+/// A script that starts an app, run by the shell that its first line names.
+fn shell_script(files: Files<'_>, script: &str) -> Draft {
+    let mut draft = shell_plan();
+    let first = files.head(script).and_then(|text| text.lines().next().map(str::to_owned)).unwrap_or_default();
+    let named = first.strip_prefix("#!").and_then(|line| line.split(['/', ' ']).rfind(|word| !word.is_empty()));
+    let (shell, why) = match named {
+        Some(shell @ ("bash" | "zsh" | "ksh" | "dash" | "fish")) => (shell, "its first line names this shell"),
+        _ => ("sh", "the usual name of a script that starts an app"),
+    };
+    if matches!(shell, "zsh" | "ksh" | "fish") {
+        draft.recipe.debian_packages.push(shell.to_owned());
+        draft.tool(shell, "the shell of the script");
+    }
+    draft.start(format!("{shell} {script}"), why, Some(At::line(script, named.map(|_| 1))));
+    draft
 }
 
 fn is_known(language: &str) -> bool {

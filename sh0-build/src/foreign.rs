@@ -201,13 +201,7 @@ impl Foreign {
             draft.plan.env.extend(self.env);
         }
         for name in self.packages {
-            let plain = !name.is_empty()
-                && name.len() < 100
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:".contains(c));
-            if plain
-                && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && !draft.recipe.debian_packages.contains(&name)
-            {
+            if crate::config::is_package(&name) && !draft.recipe.debian_packages.contains(&name) {
                 draft.because(format!("packages += {name}"), "the tree told another builder so");
                 draft.recipe.debian_packages.push(name);
             }

@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 
-use sh0_core::model::{exec_line, shell};
+use sh0_core::model::{OWN_PORT, exec_line, shell};
 
 use crate::detect::is_dir_name;
 use crate::draft::{Borrow, Draft, Recipe};
@@ -265,7 +265,10 @@ impl Dockerfile<'_> {
     fn env(&mut self, build: bool) {
         let recipe = &self.draft.recipe;
         let only_here = recipe.build_env.iter().filter(|_| build).map(|(key, value)| (*key, *value));
-        let everywhere = self.draft.plan.env.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let port = self.draft.plan.port.unwrap_or(DEFAULT_PORT).to_string();
+        let told = |value: &'_ String| if value == OWN_PORT { port.clone() } else { value.clone() };
+        let own = self.draft.plan.env.iter().map(|(key, value)| (key.to_string(), told(value))).collect::<Vec<_>>();
+        let everywhere = own.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let lines: Vec<String> = everywhere
             .chain(only_here)
             // A line end cannot be written; instances get the value from the platform.

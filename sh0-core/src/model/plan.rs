@@ -47,7 +47,8 @@ pub struct Plan {
     /// Unknown paths answer `index.html` (a single-page app).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub spa_fallback: bool,
-    /// Variables for build and run that the stack needs, such as `NODE_ENV`.
+    /// Variables for build and run that the stack needs, such as `NODE_ENV`. The value [`OWN_PORT`] is the port of the
+    /// instance, for servers that look for it under another name than `PORT`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<EnvKey, String>,
     /// Folders of the app that come first in `PATH`, in builds and in instances, such as `.venv/bin`: absolute there,
@@ -69,6 +70,9 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
+
+/// The whole value of a variable that gets the port of its instance, such as `ROCKET_PORT`.
+pub const OWN_PORT: &str = "$PORT";
 
 /// How an image is made.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]

@@ -193,9 +193,11 @@ fn set(list: &str) -> std::collections::BTreeSet<&str> {
     list.split(',').filter(|item| !item.is_empty()).collect()
 }
 
-/// Names and published ports, as the plan's JSON has them.
-fn services(_plan: &Plan) -> (String, String) {
-    (String::new(), String::new())
+/// The names of the services, and the ports that they publish.
+fn services(plan: &Plan) -> (String, String) {
+    let names: Vec<&str> = plan.services.keys().map(String::as_str).collect();
+    let ports: Vec<&str> = plan.services.values().flat_map(|service| &service.ports).map(String::as_str).collect();
+    (names.join(","), ports.join(","))
 }
 
 #[cfg(test)]

@@ -240,6 +240,7 @@ fn speed(apps: &[App], report: &mut Report) -> Outcome {
         all.add(millis(began.elapsed()));
     }
     medians.extend(times.iter().map(Series::median));
+    let slowest = medians.iter().zip(apps).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, app)| app.path.clone());
     let peak = peak()?;
     let medians: Series = medians.into_iter().collect();
     let large = large()?;
@@ -252,7 +253,12 @@ fn speed(apps: &[App], report: &mut Report) -> Outcome {
             format!("{P95} ms"),
             medians.quantile(0.95) <= P95,
         ),
-        ("one tree, slowest", format!("{:.3} ms", medians.quantile(1.0)), String::new(), true),
+        (
+            "one tree, slowest",
+            format!("{:.3} ms ({})", medians.quantile(1.0), slowest.unwrap_or_default()),
+            String::new(),
+            true,
+        ),
         ("all trees, one after the other", format!("{:.0} ms", all.median()), format!("{ALL} ms"), all.median() <= ALL),
         ("a workspace of 10,000 files", format!("{large:.1} ms"), format!("{LARGE} ms"), large <= LARGE),
         (

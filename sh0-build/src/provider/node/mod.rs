@@ -23,6 +23,8 @@ use crate::{config, images};
 const ENTRIES: &[&str] =
     &["server.js", "index.js", "app.js", "main.js", "server.mjs", "index.mjs", "src/index.js", "src/server.js"];
 
+const MANIFESTS: &[&str] = &["package.json", "package.json5"];
+
 pub(crate) struct Node;
 
 impl Provider for Node {
@@ -36,16 +38,16 @@ impl Provider for Node {
 
     fn recognises(&self, files: Files<'_>) -> bool {
         // A script beside a page belongs to the page.
-        files.is_file("package.json") || (files.first(&ENTRIES[..6]).is_some() && !files.is_file("index.html"))
+        files.first(MANIFESTS).is_some() || (files.first(&ENTRIES[..6]).is_some() && !files.is_file("index.html"))
     }
 
     fn has_member(&self, files: Files<'_>, folder: &str) -> bool {
-        let Some(Ok(manifest)) = Json::read(files, "package.json") else { return false };
+        let Some(Ok(manifest)) = read(files) else { return false };
         workspace::folders(files, Some(&manifest)).iter().any(|member| member == folder)
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
-        let manifest = match Json::read(files, "package.json") {
+        let manifest = match read(files) {
             Some(Ok(manifest)) if manifest.value.is_object() => Some(manifest),
             Some(Ok(_)) => return refuse("package.json is not a JSON object; write at least {\"name\": \"app\"}"),
             Some(Err(error)) => return refuse(error),
@@ -59,6 +61,11 @@ impl Provider for Node {
         }
         Ok(draft)
     }
+}
+
+/// The manifest; pnpm reads JSON5 too (pnpm.io/package_json).
+fn read(files: Files<'_>) -> Option<std::result::Result<Json, String>> {
+    Json::read(files, MANIFESTS[0]).or_else(|| Json::read_json5(files, MANIFESTS[1]))
 }
 
 /// A script without a manifest: nothing to install.
@@ -86,7 +93,8 @@ pub(super) struct Tree<'a> {
 
 impl Tree<'_> {
     fn plan(&self, draft: &mut Draft) {
-        draft.because_of("language = node", "package.json is the manifest of a Node package", At::file("package.json"));
+        let why = "this is the manifest of a Node package";
+        draft.because_of("language = node", why, At::file(self.manifest.file.as_str()));
         let manager = Manager::find(self, draft);
         let members = workspace::folders(self.files, Some(&self.manifest));
         let own = framework::find(self);

@@ -61,7 +61,11 @@ impl Manager {
             let any = project.get(&list)?.as_array().is_some_and(|list| !list.is_empty());
             any.then(|| (Manager::Pip, project.at(&list)))
         };
-        let (manager, at) = by_file.or_else(by_project)?;
+        let told = crate::config::package_manager(tree.files).and_then(|(wanted, at)| {
+            let all = [Manager::Pip, Manager::Uv, Manager::Poetry, Manager::Pdm, Manager::Pipenv, Manager::Conda];
+            Some((all.into_iter().find(|manager| manager.name() == wanted)?, at))
+        });
+        let (manager, at) = told.or(by_file).or_else(by_project)?;
         draft.plan.package_manager = Some(manager.name().to_owned());
         draft.because_of(format!("package_manager = {}", manager.name()), "this is its file", at);
         Some(manager)
@@ -89,7 +93,8 @@ impl Manager {
             Manager::Pip => pip(tree, &mut run),
             Manager::Uv => {
                 run(format!("{PIP} {}", uv(tree)));
-                run(".venv/bin/uv sync --locked --no-dev --inexact".into());
+                let flag = if locked("uv.lock") { " --locked" } else { "" };
+                run(format!(".venv/bin/uv sync{flag} --no-dev --inexact"));
             }
             Manager::Poetry => {
                 run(format!("{PIP} {}", poetry(tree)));

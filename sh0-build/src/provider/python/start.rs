@@ -1,5 +1,7 @@
 //! How a Python app is started.
 
+use sh0_core::model::OWN_PORT;
+
 use super::{ENTRIES, SCRIPTS, Tree};
 use crate::draft::{Draft, FixedPort, quote};
 use crate::text::{At, find_line, lines};
@@ -45,7 +47,8 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) {
         Some("gradio") => {
             // Gradio reads these (gradio.app/guides/environment-variables).
             draft.env("GRADIO_SERVER_NAME", "0.0.0.0");
-            gradio(tree, draft);
+            draft.env("GRADIO_SERVER_PORT", OWN_PORT);
+            script(tree, draft);
         }
         _ => script(tree, draft),
     }
@@ -262,17 +265,6 @@ fn page(tree: &Tree<'_>, draft: &mut Draft, program: &str, options: &str) {
     let files = ["streamlit_app.py", "app.py", "main.py", "Home.py", "src/app.py", "src/main.py"];
     let Some(file) = tree.files.first(&files) else { return script(tree, draft) };
     draft.start(format!("{program} {file} {options}"), "the usual name of the page", Some(At::file(file)));
-}
-
-/// Gradio listens on a variable of its own.
-fn gradio(tree: &Tree<'_>, draft: &mut Draft) {
-    script(tree, draft);
-    let own = draft.plan.start_command.as_deref().is_some_and(|command| command.starts_with("python "));
-    if own && draft.plan.port.is_none() && draft.recipe.fixed_port.is_none() {
-        draft.plan.port = Some(7860);
-        draft.env("GRADIO_SERVER_PORT", "7860");
-        draft.because("port = 7860", "Gradio listens on GRADIO_SERVER_PORT, whatever PORT says");
-    }
 }
 
 /// A script with a usual name, else one that the project installs, else a package that can be run.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sh0_core::Result;
+use sh0_core::model::OWN_PORT;
 
 use super::Provider;
 use crate::draft::{Draft, refuse};
@@ -90,9 +91,7 @@ fn framework(manifest: &Toml, draft: &mut Draft) {
             if name == "rocket" {
                 // Rocket reads variables of its own (rocket.rs/guide, Configuration).
                 draft.env("ROCKET_ADDRESS", "0.0.0.0");
-                draft.env("ROCKET_PORT", "8000");
-                draft.plan.port = Some(8000);
-                draft.because("port = 8000", "Rocket listens on ROCKET_PORT, whatever PORT says");
+                draft.env("ROCKET_PORT", OWN_PORT);
             }
             return;
         }
