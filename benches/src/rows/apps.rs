@@ -26,7 +26,7 @@ use sh0::ops::apps::{CreateApp, DeleteApp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{number, progress, word};
+use super::{git_dir, number, progress, word};
 use crate::Outcome;
 use crate::platform::{Platform, Programs};
 use crate::report::Report;
@@ -204,16 +204,6 @@ fn git(dir: &Path) -> Command {
     let mut git = Command::new("git");
     git.arg("-C").arg(dir).stdin(Stdio::null()).stdout(Stdio::null());
     git
-}
-
-fn git_dir(mirror: &Path, repo: &str) -> Outcome<PathBuf> {
-    let dir = mirror.join(repo.replace('/', "+"));
-    let inside = dir.join("repo");
-    let dir = if inside.is_dir() { inside } else { dir };
-    match dir.join("objects").is_dir() || dir.join(".git").exists() {
-        true => Ok(fs::canonicalize(dir)?),
-        false => Err(format!("no git directory for {repo} below the mirror").into()),
-    }
 }
 
 fn read(line: &str) -> Option<RealApp> {
