@@ -15,14 +15,19 @@ pub(crate) const FILE: &str = "sh0.toml";
 
 const KEYS: &[&str] = &[
     "build",
+    "check",
     "dockerfile",
     "env",
     "framework",
     "install",
     "language",
+    "package_manager",
+    "packages",
+    "paths",
     "port",
     "processes",
     "release_command",
+    "root",
     "spa_fallback",
     "start_command",
     "static_dir",
@@ -34,7 +39,11 @@ const KEYS: &[&str] = &[
 pub(crate) struct Config {
     pub(crate) language: Option<String>,
     pub(crate) dockerfile: Option<RelPath>,
+    pub(crate) root: Option<String>,
     framework: Option<String>,
+    package_manager: Option<String>,
+    packages: Option<Vec<String>>,
+    paths: Option<Vec<String>>,
     version: Option<String>,
     install: Option<Vec<String>>,
     build: Option<Vec<String>>,
@@ -46,6 +55,18 @@ pub(crate) struct Config {
     spa_fallback: Option<bool>,
     env: BTreeMap<EnvKey, String>,
     places: BTreeMap<&'static str, At>,
+}
+
+/// The app that the file picks, of a tree with several: what providers of workspaces ask.
+pub(crate) fn root(files: Files<'_>) -> Option<String> {
+    let toml = Toml::read(files, FILE)?.ok()?;
+    Reader(&toml).folder("root").ok().flatten().filter(|root| root != ".")
+}
+
+/// The package manager that the file names, for languages with several.
+pub(crate) fn package_manager(files: Files<'_>) -> Option<(String, At)> {
+    let toml = Toml::read(files, FILE)?.ok()?;
+    Some((toml.str(&["package_manager"])?.to_owned(), toml.at(&["package_manager"])))
 }
 
 impl Config {
@@ -66,7 +87,11 @@ impl Config {
         let mut config = Config {
             language: read.text("language")?,
             dockerfile: read.parsed("dockerfile")?,
+            root: read.folder("root")?.filter(|root| root != "."),
             framework: read.text("framework")?,
+            package_manager: read.text("package_manager")?,
+            packages: read.commands("packages")?,
+            paths: read.commands("paths")?,
             version: read.text("version")?,
             install: read.commands("install")?,
             build: read.commands("build")?,
@@ -80,7 +105,8 @@ impl Config {
             places: BTreeMap::new(),
         };
         config.places =
-            KEYS.iter().filter(|key| toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();
+            // What `[check]` allows is no part of a plan.
+            KEYS.iter().filter(|key| **key != "check" && toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();
         Ok(config)
     }
 
@@ -88,6 +114,30 @@ impl Config {
     pub(crate) fn apply(self, draft: &mut Draft) -> Result<()> {
         for (key, at) in &self.places {
             draft.because_of(format!("{key} = as {FILE} says"), "the owner wrote it down", at.clone());
+        }
+        if let Some(name) = self.package_manager.filter(|name| draft.plan.package_manager.as_ref() != Some(name)) {
+            return Err(Error::invalid(
+                format!("{FILE}: package_manager"),
+                format!("a {} app cannot be installed by `{name}`", draft.plan.language),
+                "name one of npm, yarn, pnpm, bun for Node, of pip, uv, poetry, pdm, pipenv, conda for Python",
+            ));
+        }
+        for name in self.packages.unwrap_or_default() {
+            if !is_package(&name) {
+                return Err(Error::invalid(
+                    format!("{FILE}: packages"),
+                    format!("`{name}` is not the name of a Debian package"),
+                    "give names such as \"ffmpeg\": letters, digits, + - .",
+                ));
+            }
+            draft.recipe.debian_packages.push(name);
+        }
+        if let Some(paths) = self.paths {
+            let parsed = paths.iter().map(|path| {
+                path.parse::<RelPath>()
+                    .map_err(|error| Error::invalid(format!("{FILE}: paths"), error.reason(), error.hint()))
+            });
+            draft.plan.paths = parsed.collect::<Result<_>>()?;
         }
         if let Some(version) = self.version {
             set_version(draft, &version)?;
@@ -116,10 +166,16 @@ impl Config {
     }
 }
 
+/// The name of a Debian package (Debian Policy, 5.6.1).
+pub(crate) fn is_package(name: &str) -> bool {
+    name.len() < 100
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:".contains(c))
+}
+
 /// The line of base images that `version` asks for.
 fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
-    let all = [&images::NODE, &images::PYTHON, &images::GO, &images::RUST];
-    let Some(base) = all.into_iter().find(|base| base.stack == draft.plan.language) else { return Ok(()) };
+    let Some(base) = images::of_language(&draft.plan.language) else { return Ok(()) };
     let Some(line) = base.choose(version) else {
         let hint = format!("there are {}", base.versions.join(", "));
         return Err(Error::invalid(
@@ -128,12 +184,7 @@ fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
             hint,
         ));
     };
-    for (stage, used) in [&mut draft.recipe.build, &mut draft.recipe.run].into_iter().flatten() {
-        if stage.stack == base.stack {
-            line.clone_into(used);
-        }
-    }
-    draft.plan.version = Some(line.to_owned());
+    draft.use_version(base, line);
     Ok(())
 }
 
@@ -156,7 +207,7 @@ fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
         ("command", "start_command"),
         ("cmd", "start_command"),
         ("release", "release_command"),
-        ("root", "static_dir"),
+        ("directory", "root"),
     ];
     if let Some((_, key)) = others.iter().find(|(other, _)| *other == word) {
         return Some(key);

@@ -1,7 +1,7 @@
 //! From a tree to its plan: who recognises it, what overrides what.
 //!
 //! ```text
-//! settings of the app  >  sh0.toml  >  Procfile  >  Dockerfile (image, port)  >  the language's provider
+//! settings of the app  >  sh0.toml  >  nixpacks.toml, railpack.json, app.json  >  Procfile  >  Dockerfile (image, port)  >  the language's provider
 //! ```
 
 use sh0_core::model::{AppSettings, ImagePlan, Plan};
@@ -9,22 +9,52 @@ use sh0_core::{Code, Error, Result};
 
 use crate::config::Config;
 use crate::draft::{Draft, refuse};
+use crate::foreign::Foreign;
 use crate::provider::{PROVIDERS, Procfile, Provider, shell_plan, use_dockerfile};
 use crate::render;
 use crate::text::At;
-use crate::tree::{Files, Tree};
+use crate::tree::{Files, Remembered, Sub, Tree};
 use crate::{DEFAULT_PORT, Options};
 
 /// The plan for a tree. The same tree gives the same plan, byte for byte, in whatever order its folders list it.
 ///
-/// `settings.root` is not looked at: `tree` is the folder of the app already.
+/// A tree of a known language that says nowhere how it starts has a plan too, without a start command and with a
+/// warning; [`deployable_plan`] refuses it. `settings.root` is not looked at: `tree` is the folder of the app already.
 pub fn plan_tree(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result<Plan> {
-    let files = Files(tree);
+    let (mut plan, missing) = planned(tree, settings, options)?;
+    if let Some(missing) = missing {
+        plan.warnings.push(missing.detail().to_owned());
+    }
+    Ok(plan)
+}
+
+/// The plan for a tree that is to run: one that says nowhere how it starts is an error with the quickest ways out.
+pub fn deployable_plan(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result<Plan> {
+    match planned(tree, settings, options)? {
+        (_, Some(missing)) => Err(missing),
+        (plan, None) => Ok(plan),
+    }
+}
+
+/// The plan, and what it lacks to be run.
+fn planned(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result<(Plan, Option<Error>)> {
+    let remembered = Remembered::new(tree);
+    let files = Files(&remembered);
     let config = Config::read(files)?;
-    let procfile = Procfile::read(files);
-    let mut draft = recognise(files, &config, procfile.is_some(), settings)?;
+    let foreign = Foreign::read(files);
+    let (mut draft, procfile) = match &config.root {
+        Some(root) => (below(files, root, &config, settings)?, None),
+        None => {
+            let procfile = Procfile::read(files);
+            let told = procfile.is_some() || foreign.start.is_some();
+            let language = config.language.as_deref().or(foreign.language.as_deref().filter(|name| is_known(name)));
+            (recognise(files, &config, language, told, settings)?, procfile)
+        }
+    };
     draft.list_web();
-    let own_image = use_dockerfile(files, config.dockerfile.as_ref(), &mut draft);
+    // A compose file may have named one already.
+    let named = matches!(draft.plan.image, ImagePlan::Dockerfile { .. }) && config.dockerfile.is_none();
+    let own_image = named || use_dockerfile(files, config.dockerfile.as_ref(), &mut draft);
     if let (Some(path), false) = (&config.dockerfile, own_image) {
         return Err(Error::invalid(
             "sh0.toml: dockerfile",
@@ -39,18 +69,47 @@ pub fn plan_tree(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> 
     if let Some(procfile) = procfile {
         procfile.apply(&mut draft);
     }
+    foreign.apply(&mut draft);
     config.apply(&mut draft)?;
     apply_settings(settings, &mut draft);
-    startable(&draft, own_image)?;
+    let missing = startable(&draft, own_image).err();
     finish(files, own_image, options, &mut draft)?;
-    Ok(draft.plan)
+    Ok((draft.plan, missing))
+}
+
+/// The plan of the app in a folder: by its workspace when it is a member of one, else as a tree of its own.
+fn below(files: Files<'_>, root: &str, config: &Config, settings: &AppSettings) -> Result<Draft> {
+    if !files.is_folder(root) {
+        return Err(Error::invalid(
+            "sh0.toml: root",
+            format!("there is no folder `{root}`"),
+            "name a folder of the tree",
+        ));
+    }
+    if let Some(provider) = PROVIDERS.iter().copied().find(|provider| provider.has_member(files, root)) {
+        return provider.plan(files);
+    }
+    let sub = Sub::new(files, root);
+    let inside = Files(&sub);
+    let procfile = Procfile::read(inside);
+    let mut draft = recognise(inside, config, config.language.as_deref(), procfile.is_some(), settings)?;
+    if let Some(procfile) = procfile {
+        procfile.apply(&mut draft);
+    }
+    Ok(draft.moved_into(root))
 }
 
 /// The provider's plan; a tree without a language may still say how it starts.
-fn recognise(files: Files<'_>, config: &Config, has_procfile: bool, settings: &AppSettings) -> Result<Draft> {
+fn recognise(
+    files: Files<'_>,
+    config: &Config,
+    language: Option<&str>,
+    told: bool,
+    settings: &AppSettings,
+) -> Result<Draft> {
     let has_dockerfile =
         config.dockerfile.is_some() || files.first(&["Dockerfile", "Containerfile", "dockerfile"]).is_some();
-    let provider = match config.language.as_deref() {
+    let provider = match language {
         None => PROVIDERS.iter().copied().find(|provider| provider.recognises(files)),
         Some("shell") => None,
         Some("docker") if has_dockerfile => return Ok(docker_plan()),
@@ -75,25 +134,36 @@ fn recognise(files: Files<'_>, config: &Config, has_procfile: bool, settings: &A
         draft.because(format!("static_dir = {dir}"), "sh0.toml names the folder");
         return Ok(draft);
     }
-    let told = has_procfile
-        || config.start_command.is_some()
-        || !config.processes.is_empty()
-        || settings.start_command.is_some();
+    let told =
+        told || config.start_command.is_some() || !config.processes.is_empty() || settings.start_command.is_some();
     if told {
         return Ok(shell_plan());
     }
     match files.first(&["start.sh", "run.sh"]) {
-        Some(script) => {
-            let mut draft = shell_plan();
-            draft.start(
-                format!("sh {script}"),
-                "the usual name of a script that starts an app",
-                Some(At::file(script)),
-            );
-            Ok(draft)
-        }
+        Some(script) => Ok(shell_script(files, script)),
         None => Err(unrecognised(files)),
     }
+}
+
+/// A script that starts an app, run by the shell that its first line names.
+fn shell_script(files: Files<'_>, script: &str) -> Draft {
+    let mut draft = shell_plan();
+    let first = files.head(script).and_then(|text| text.lines().next().map(str::to_owned)).unwrap_or_default();
+    let named = first.strip_prefix("#!").and_then(|line| line.split(['/', ' ']).rfind(|word| !word.is_empty()));
+    let (shell, why) = match named {
+        Some(shell @ ("bash" | "zsh" | "ksh" | "dash" | "fish")) => (shell, "its first line names this shell"),
+        _ => ("sh", "the usual name of a script that starts an app"),
+    };
+    if matches!(shell, "zsh" | "ksh" | "fish") {
+        draft.recipe.debian_packages.push(shell.to_owned());
+        draft.tool(shell, "the shell of the script");
+    }
+    draft.start(format!("{shell} {script}"), why, Some(At::line(script, named.map(|_| 1))));
+    draft
+}
+
+fn is_known(language: &str) -> bool {
+    PROVIDERS.iter().any(|provider| provider.language() == language)
 }
 
 fn named(language: &str) -> Result<&'static dyn Provider> {
@@ -135,10 +205,24 @@ fn startable(draft: &Draft, own_image: bool) -> Result<()> {
     if own_image || plan.static_dir.is_some() || plan.start_command.is_some() || !plan.processes.is_empty() {
         return Ok(());
     }
+    if !plan.services.is_empty() {
+        let names: Vec<&str> = plan.services.keys().map(String::as_str).collect();
+        return refuse(format!(
+            "this tree is a compose file with the services {}; several services at once are not deployed yet. Deploy each as an app \
+             of its own: name the folder that it is built from as the root, or deploy its image",
+            names.join(", ")
+        ));
+    }
+    if let Some(several) = &draft.recipe.several {
+        return refuse(several.as_str());
+    }
     let looked = match plan.language.as_str() {
         "node" => "a script `start`, `main` of package.json, or server.js, index.js, app.js, main.js",
         "python" => "an application of a known framework, or main.py, app.py, server.py, run.py, wsgi.py, bot.py",
         "go" => "a package `main` in the folder or below cmd",
+        "php" => "index.php, in the folder or in public/, web/ or htdocs/, or server.php, main.php",
+        "ruby" => "config.ru, bin/rails, a script such as app.rb, or a default task of the Rakefile",
+        "java" => "a plugin that makes a JAR that starts, or a class with a `main`",
         "rust" => "src/main.rs, src/bin, or a [[bin]] of Cargo.toml or of a workspace's member",
         _ => "a start command",
     };
@@ -171,6 +255,9 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
         draft.warn(
             "a folder of files is served without a shell: the release command runs only where there are processes",
         );
+    }
+    if !listens && !draft.plan.services.is_empty() {
+        return Ok(());
     }
     let (dockerfile, dockerignore) = render::render(files, draft, options);
     draft.plan.image = ImagePlan::Generated { dockerfile, dockerignore };

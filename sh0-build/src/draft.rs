@@ -20,28 +20,48 @@ pub(crate) struct Recipe {
     pub(crate) build: Option<(&'static Base, String)>,
     /// What the app runs on; absent for static files.
     pub(crate) run: Option<(&'static Base, String)>,
+    /// What the build takes from other images: a package manager of another stack, say.
+    pub(crate) borrow: Vec<Borrow>,
+    /// Debian packages that the build needs.
+    pub(crate) build_packages: Vec<&'static str>,
     /// Debian packages that the app needs when it runs.
     pub(crate) packages: Vec<&'static str>,
+    /// Debian packages that the owner asks for, in the build and when it runs.
+    pub(crate) debian_packages: Vec<String>,
     /// What dependencies are installed from: copied before the source, so that a change of source keeps that layer.
     pub(crate) manifests: Vec<String>,
     /// Installing needs the whole source (local packages).
     pub(crate) install_needs_source: bool,
     /// Runs before the install, on manifests only.
     pub(crate) before_install: Vec<String>,
+    /// Runs before the build, in images alone.
+    pub(crate) before_build: Vec<&'static str>,
     /// Runs after the build: drops what only the build needed.
     pub(crate) trim: Vec<String>,
     /// Files and folders that are shipped; the whole folder of the app when empty.
     pub(crate) ship: Vec<String>,
+    /// Folders outside of the app's that the build fills and the app needs; they stay root's.
+    pub(crate) ship_system: Vec<&'static str>,
     /// What the build fetches, kept between builds where the builder can: id and folder.
     pub(crate) caches: Vec<(&'static str, &'static str)>,
     /// Variables of the build stage alone.
     pub(crate) build_env: Vec<(&'static str, &'static str)>,
     /// Runs in the stage that ships, before the app is copied.
     pub(crate) before_ship: Vec<String>,
+    /// Why nothing starts although the tree has apps: there are several.
+    pub(crate) several: Option<String>,
     /// The port that the detected start command listens on, whatever `PORT` says.
     pub(crate) fixed_port: Option<FixedPort>,
     /// Lines of the `.dockerignore` beyond the common ones.
     pub(crate) ignore: Vec<String>,
+}
+
+/// A file or folder of another image that the build needs.
+pub(crate) struct Borrow {
+    pub(crate) base: &'static Base,
+    pub(crate) version: String,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
 }
 
 /// A port that is written into a script.
@@ -55,6 +75,62 @@ pub(crate) struct FixedPort {
 }
 
 impl Draft {
+    /// Makes a draft of a folder one of the tree around it: every command runs in the folder, every path names it.
+    pub(crate) fn moved_into(mut self, folder: &str) -> Draft {
+        let into = |command: &mut String| *command = format!("cd {} && {command}", quote(folder));
+        let below =
+            |path: &mut String| *path = if path == "." { folder.to_owned() } else { format!("{folder}/{path}") };
+        let Draft { plan, recipe } = &mut self;
+        plan.install
+            .iter_mut()
+            .chain(&mut plan.build)
+            .chain(&mut recipe.before_install)
+            .chain(&mut recipe.trim)
+            .for_each(into);
+        plan.start_command
+            .iter_mut()
+            .chain(plan.processes.values_mut())
+            .chain(&mut plan.release_command)
+            .for_each(into);
+        recipe.fixed_port.iter_mut().for_each(|fixed| into(&mut fixed.command));
+        plan.static_dir.iter_mut().chain(&mut recipe.ship).for_each(below);
+        plan.reasons.iter_mut().filter_map(|reason| reason.file.as_mut()).for_each(below);
+        let paths = std::mem::take(&mut plan.paths);
+        paths.iter().for_each(|path| self.path(&format!("{folder}/{path}")));
+        self.recipe.manifests.clear();
+        self.recipe.install_needs_source = true;
+        self
+    }
+
+    /// Takes over what a member of a workspace says: the root has installed what it needs.
+    pub(crate) fn take_member(&mut self, member: Draft) {
+        let Draft { plan, recipe } = member;
+        let into = &mut self.plan;
+        into.framework = plan.framework.or(into.framework.take());
+        if into.build.is_empty() {
+            into.build = plan.build;
+        }
+        into.start_command = plan.start_command;
+        into.static_dir = plan.static_dir;
+        into.spa_fallback = plan.spa_fallback;
+        into.reasons.extend(plan.reasons);
+        into.warnings.extend(plan.warnings);
+        into.env.extend(plan.env);
+        if into.static_dir.is_some() {
+            into.env.clear();
+        }
+        into.paths.extend(plan.paths);
+        for tool in plan.tools {
+            self.tool(&tool.program, &tool.install_hint);
+        }
+        self.recipe.before_ship.extend(recipe.before_ship);
+        self.recipe.fixed_port = recipe.fixed_port;
+        if recipe.run.is_some() {
+            self.recipe.build = recipe.run.clone();
+            self.recipe.run = recipe.run;
+        }
+    }
+
     /// The port of the script that is started, if it is still the one that was looked at.
     pub(crate) fn apply_fixed_port(&mut self) {
         let Some(fixed) = self.recipe.fixed_port.take() else { return };
@@ -145,6 +221,35 @@ impl Draft {
         base.default.to_owned()
     }
 
+    /// A version of a tool that another builder was told: counts where it is the language's own.
+    pub(crate) fn told_version(&mut self, tool: &str, wanted: &str, at: At) {
+        let name = if matches!(tool, "golang") { "go" } else { tool };
+        let Some(base) = crate::images::of_language(&self.plan.language).filter(|base| base.stack == name) else {
+            return self.warn(format!(
+                "{}: the version of {tool} is left out: the image is one of {}",
+                at.file, self.plan.language
+            ));
+        };
+        match base.choose(wanted) {
+            Some(line) => {
+                self.use_version(base, line);
+                self.because_of(format!("version = {line}"), format!("it asks for `{wanted}`"), at);
+            }
+            None => self.warn(format!("{} asks for {tool} `{wanted}`, for which there is no base image", at.file)),
+        }
+    }
+
+    /// Makes every stage of this stack use this line of images.
+    pub(crate) fn use_version(&mut self, base: &'static Base, line: &str) {
+        for (stage, used) in [&mut self.recipe.build, &mut self.recipe.run].into_iter().flatten() {
+            // Images that build may be others, such as Maven's, with the same versions.
+            if stage.versions == base.versions {
+                line.clone_into(used);
+            }
+        }
+        self.plan.version = Some(line.to_owned());
+    }
+
     /// Makes `command` what starts `web`, in place of whatever did.
     pub(crate) fn set_web(&mut self, command: String) {
         self.plan.start_command = Some(command);
@@ -168,14 +273,36 @@ pub(crate) struct Pin {
     pub(crate) at: At,
 }
 
-/// What `.tool-versions` (asdf, mise) says of a tool.
+/// What asdf and mise are told of a tool: `.tool-versions`, else mise.toml.
 pub(crate) fn tool_versions(files: crate::tree::Files<'_>, names: &[&str]) -> Option<Pin> {
+    asdf(files, names).or_else(|| mise(files, names))
+}
+
+fn asdf(files: crate::tree::Files<'_>, names: &[&str]) -> Option<Pin> {
     let text = files.text(".tool-versions")?;
     let (line, words) = crate::text::lines(&text).find_map(|(number, line)| {
         let mut words = line.split_whitespace();
         names.contains(&words.next()?).then(|| words.next()).flatten().map(|version| (number, version.to_owned()))
     })?;
     Some(Pin { wanted: words, by: ".tool-versions".into(), at: At::line(".tool-versions", line) })
+}
+
+/// `[tools]`: `node = "22"`, `node = ["22", "20"]` or `node = { version = "22" }` (mise.jdx.dev/configuration.html).
+pub(crate) fn mise(files: crate::tree::Files<'_>, names: &[&str]) -> Option<Pin> {
+    const FILES: &[&str] = &[
+        "mise.toml",
+        ".mise.toml",
+        "mise/config.toml",
+        ".mise/config.toml",
+        ".config/mise.toml",
+        ".config/mise/config.toml",
+    ];
+    let file = files.first(FILES)?;
+    let toml = crate::text::Toml::read(files, file)?.ok()?;
+    let (name, value) = names.iter().find_map(|name| Some((*name, toml.get(&["tools", name])?)))?;
+    let first = value.as_array().and_then(|list| list.first()).unwrap_or(value);
+    let version = first.as_str().or_else(|| first.get("version")?.as_str())?;
+    Some(Pin { wanted: version.to_owned(), by: file.to_owned(), at: toml.at(&["tools", name]) })
 }
 
 /// A file that holds nothing but a version, such as `.nvmrc`.

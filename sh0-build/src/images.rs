@@ -14,6 +14,8 @@ pub(crate) struct Base {
     pub(crate) versions: &'static [&'static str],
     /// The version of trees that do not say.
     pub(crate) default: &'static str,
+    /// In front of the version in the tag.
+    before: &'static str,
     /// Behind the version in the tag of the image that builds: it has compilers.
     build: &'static str,
     /// Behind the version in the tag of the image that ships.
@@ -26,6 +28,7 @@ pub(crate) const NODE: Base = Base {
     repository: "node",
     versions: &["16", "18", "20", "22", "24"],
     default: "24",
+    before: "",
     build: "-bookworm",
     run: "-bookworm-slim",
 };
@@ -35,8 +38,31 @@ pub(crate) const PYTHON: Base = Base {
     repository: "python",
     versions: &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"],
     default: "3.13",
+    before: "",
     build: "-bookworm",
     run: "-slim-bookworm",
+};
+/// Python where nothing has to be compiled: one image both builds and ships.
+pub(crate) const PYTHON_SLIM: Base = Base { build: "-slim-bookworm", ..PYTHON };
+/// Zola, a generator of pages: one program.
+pub(crate) const ZOLA: Base = Base {
+    stack: "zola",
+    repository: "ghcr.io/getzola/zola",
+    before: "",
+    versions: &["v0.20.0"],
+    default: "v0.20.0",
+    build: "",
+    run: "",
+};
+/// Conda, which makes environments with their own Python.
+pub(crate) const CONDA: Base = Base {
+    stack: "conda",
+    repository: "condaforge/miniforge3",
+    before: "",
+    versions: &["25.3.1-0"],
+    default: "25.3.1-0",
+    build: "",
+    run: "",
 };
 /// Go builds anything older than itself.
 pub(crate) const GO: Base = Base {
@@ -44,6 +70,7 @@ pub(crate) const GO: Base = Base {
     repository: "golang",
     versions: &["1.22", "1.23", "1.24", "1.25", "1.26"],
     default: "1.25",
+    before: "",
     build: "-bookworm",
     run: "-bookworm",
 };
@@ -53,20 +80,167 @@ pub(crate) const RUST: Base = Base {
     repository: "rust",
     versions: &["1.95"],
     default: "1.95",
+    before: "",
     build: "-bookworm",
     run: "-slim-bookworm",
 };
 /// Bun.
-pub(crate) const BUN: Base =
-    Base { stack: "bun", repository: "oven/bun", versions: &["1.3"], default: "1.3", build: "-debian", run: "-slim" };
+pub(crate) const BUN: Base = Base {
+    stack: "bun",
+    repository: "oven/bun",
+    versions: &["1.3"],
+    default: "1.3",
+    before: "",
+    build: "-debian",
+    run: "-slim",
+};
 /// What programs that need no interpreter are shipped on.
 pub(crate) const DEBIAN: Base = Base {
     stack: "debian",
     repository: "debian",
     versions: &["bookworm"],
     default: "bookworm",
+    before: "",
     build: "",
     run: "-slim",
+};
+/// PHP, with Apache. Its image builds extensions itself.
+pub(crate) const PHP: Base = Base {
+    stack: "php",
+    repository: "php",
+    versions: &["7.4", "8.0", "8.1", "8.2", "8.3", "8.4", "8.5"],
+    default: "8.4",
+    before: "",
+    build: "-apache-bookworm",
+    run: "-apache-bookworm",
+};
+/// Composer, a single file.
+pub(crate) const COMPOSER: Base =
+    Base { stack: "composer", repository: "composer", versions: &["2"], default: "2", before: "", build: "", run: "" };
+/// Ruby. Bundler wants exactly the release that a Gemfile names.
+pub(crate) const RUBY: Base = Base {
+    stack: "ruby",
+    repository: "ruby",
+    versions: &["2.5", "2.6", "2.7", "3.0", "3.1", "3.2", "3.3", "3.4", "4.0"],
+    default: "3.4",
+    before: "",
+    build: "-bookworm",
+    run: "-slim-bookworm",
+};
+/// Java: the long-term releases.
+pub(crate) const JAVA: Base = Base {
+    stack: "java",
+    repository: "eclipse-temurin",
+    versions: &["8", "11", "17", "21", "25"],
+    default: "21",
+    before: "",
+    build: "-jdk",
+    run: "-jre",
+};
+/// Maven, by version of Java.
+pub(crate) const MAVEN: Base =
+    Base { stack: "maven", repository: "maven", before: "3.9-eclipse-temurin-", build: "", run: "", ..JAVA };
+/// Gradle, by version of Java.
+pub(crate) const GRADLE: Base =
+    Base { stack: "gradle", repository: "gradle", before: "8-jdk", build: "", run: "", ..JAVA };
+/// Gradle for the newest Java.
+pub(crate) const GRADLE_9: Base = Base { stack: "gradle", before: "9-jdk", ..GRADLE };
+/// Tomcat, by version of Java.
+pub(crate) const TOMCAT: Base = Base {
+    stack: "tomcat",
+    repository: "tomcat",
+    versions: &["11", "17", "21", "25"],
+    before: "10.1-jre",
+    build: "",
+    run: "",
+    ..JAVA
+};
+/// Deno has no tags of lines: these are releases.
+pub(crate) const DENO: Base = Base {
+    stack: "deno",
+    repository: "denoland/deno",
+    versions: &["1.46.3", "2.5.6", "2.9.6"],
+    default: "2.9.6",
+    before: "debian-",
+    build: "",
+    run: "",
+};
+/// Elixir, with Erlang.
+pub(crate) const ELIXIR: Base = Base {
+    stack: "elixir",
+    repository: "elixir",
+    versions: &["1.14", "1.15", "1.16", "1.17", "1.18", "1.19"],
+    default: "1.18",
+    before: "",
+    build: "",
+    run: "-slim",
+};
+/// What builds .NET. Not in the default registry.
+pub(crate) const DOTNET_SDK: Base = Base {
+    stack: "dotnet-sdk",
+    repository: "mcr.microsoft.com/dotnet/sdk",
+    versions: &["3.1", "5.0", "6.0", "7.0", "8.0", "9.0", "10.0"],
+    default: "10.0",
+    before: "",
+    build: "",
+    run: "",
+};
+/// What runs ASP.NET.
+pub(crate) const DOTNET: Base = Base { stack: "dotnet", repository: "mcr.microsoft.com/dotnet/aspnet", ..DOTNET_SDK };
+/// Gleam, with Erlang.
+pub(crate) const GLEAM: Base = Base {
+    stack: "gleam",
+    repository: "ghcr.io/gleam-lang/gleam",
+    versions: &["1.10.0", "1.11.1", "1.12.0", "1.13.0"],
+    default: "1.13.0",
+    before: "v",
+    build: "-erlang",
+    run: "-erlang",
+};
+/// Dart; its programs need no SDK.
+pub(crate) const DART: Base =
+    Base { stack: "dart", repository: "dart", versions: &["2.19", "3"], default: "3", before: "", build: "", run: "" };
+/// Swift.
+pub(crate) const SWIFT: Base = Base {
+    stack: "swift",
+    repository: "swift",
+    versions: &["5.8", "5.9", "5.10", "6.0", "6.1", "6.2"],
+    default: "6.2",
+    before: "",
+    build: "",
+    run: "-slim",
+};
+/// Crystal.
+pub(crate) const CRYSTAL: Base = Base {
+    stack: "crystal",
+    repository: "crystallang/crystal",
+    versions: &["1.14.1", "1.15.1", "1.16.3", "1.17.1"],
+    default: "1.17.1",
+    before: "",
+    build: "",
+    run: "",
+};
+/// Leiningen, by version of Java.
+pub(crate) const LEIN: Base = Base {
+    stack: "leiningen",
+    repository: "clojure",
+    versions: &["8", "11", "17", "21"],
+    before: "temurin-",
+    build: "-lein",
+    run: "-lein",
+    ..JAVA
+};
+/// The Clojure CLI, by version of Java.
+pub(crate) const CLOJURE: Base = Base { stack: "clojure", build: "-tools-deps", run: "-tools-deps", ..LEIN };
+/// GHC, with Stack and Cabal.
+pub(crate) const HASKELL: Base = Base {
+    stack: "haskell",
+    repository: "haskell",
+    versions: &["9.4", "9.6", "9.8"],
+    default: "9.6",
+    before: "",
+    build: "",
+    run: "",
 };
 
 impl Base {
@@ -84,9 +258,16 @@ impl Base {
         if let Some(image) = options.base_images.get(self.stack) {
             return image.clone();
         }
-        let tag = format!("{version}{suffix}");
+        // An exact release has no tag of every release of Debian, nor has what ended before that.
+        let exact = self.versions.iter().all(|line| *line != version);
+        let suffix =
+            if exact || OLDER.contains(&(self.stack, version)) { suffix.trim_end_matches("-bookworm") } else { suffix };
+        let tag = format!("{}{version}{suffix}", self.before);
         match &options.mirror {
             // The library of the default registry has its own folder on every mirror.
+            Some(_) if self.repository.starts_with("mcr.") || self.repository.starts_with("ghcr.") => {
+                format!("{}:{tag}", self.repository)
+            }
             Some(mirror) => {
                 let folder = if self.repository.contains('/') { "" } else { "library/" };
                 format!("{}/{folder}{}:{tag}", mirror.trim_end_matches('/'), self.repository)
@@ -124,6 +305,9 @@ impl Base {
         default.or_else(|| self.versions.iter().rev().copied().find(|line| fits(line)))
     }
 }
+
+/// Lines that ended before Debian 12 came out, by stack: their images are of an older one.
+const OLDER: &[(&str, &str)] = &[("ruby", "2.5"), ("ruby", "2.6"), ("ruby", "2.7"), ("php", "7.4")];
 
 /// Names of Node's long-term lines (nodejs/Release, README.md).
 const CODE_NAMES: &[(&str, &str)] =
@@ -183,13 +367,23 @@ impl Bound {
     }
 }
 
+/// What a language runs on; `None` for languages whose programs need no interpreter.
+pub(crate) fn of_language(language: &str) -> Option<&'static Base> {
+    [&NODE, &PYTHON, &GO, &RUST, &PHP, &RUBY, &JAVA, &DENO, &ELIXIR, &DOTNET]
+        .into_iter()
+        .find(|base| base.stack == language)
+}
+
 /// The images that a plan would use by default, by stack, for documentation.
 pub fn default_images() -> BTreeMap<&'static str, String> {
     let options = Options::default();
-    [NODE, PYTHON, GO, RUST, BUN, DEBIAN]
-        .iter()
-        .map(|base| (base.stack, base.run_image(base.default, &options)))
-        .collect()
+    [
+        NODE, PYTHON, GO, RUST, BUN, DEBIAN, PHP, COMPOSER, RUBY, JAVA, MAVEN, GRADLE, TOMCAT, DENO, ELIXIR,
+        DOTNET_SDK, DOTNET,
+    ]
+    .iter()
+    .map(|base| (base.stack, base.run_image(base.default, &options)))
+    .collect()
 }
 
 #[cfg(test)]

@@ -35,12 +35,16 @@
 
 mod config;
 mod detect;
+mod dockerfile;
 mod draft;
+mod foreign;
 mod images;
 mod provider;
 mod render;
+mod rules;
 mod text;
 mod tree;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,8 +54,9 @@ use sh0_core::model::{AppSettings, Plan};
 use sh0_core::traits::Planner;
 use sh0_core::{Error, Result};
 
-pub use detect::plan_tree;
+pub use detect::{deployable_plan, plan_tree};
 pub use images::default_images;
+pub use rules::{CheckOptions, RuleInfo, check_tree, rule_table, to_sarif};
 pub use tree::{DirTree, Kind, MAX_ENTRIES, MAX_FILE_BYTES, MemoryTree, Tree};
 
 /// The user and group that generated images run as: fixed, so that volumes keep their owner, and above those of systems.
@@ -99,6 +104,6 @@ impl Planner for Detector {
         let tree = DirTree::open(tree).map_err(|error| {
             Error::from(error).context(format!("the folder of the app, {}, cannot be read", tree.display()))
         })?;
-        plan_tree(&tree, settings, &self.options)
+        deployable_plan(&tree, settings, &self.options)
     }
 }

@@ -7,10 +7,10 @@
 
 use std::fmt::Write;
 
-use sh0_core::model::{exec_line, shell};
+use sh0_core::model::{OWN_PORT, exec_line, shell};
 
 use crate::detect::is_dir_name;
-use crate::draft::{Draft, Recipe};
+use crate::draft::{Borrow, Draft, Recipe};
 use crate::images::{self, Base};
 use crate::tree::Files;
 use crate::{APP_UID, DEFAULT_PORT, Options};
@@ -71,7 +71,7 @@ fn settle(draft: &mut Draft) {
     if recipe.run.is_none() {
         recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
     }
-    let commands = !plan.install.is_empty() || !plan.build.is_empty();
+    let commands = !plan.install.is_empty() || !plan.build.is_empty() || !recipe.ship_system.is_empty();
     if recipe.build.is_none() && commands {
         recipe.build = recipe.run.clone();
     }
@@ -79,7 +79,7 @@ fn settle(draft: &mut Draft) {
         recipe.build = None;
         recipe.ship.clear();
     }
-    recipe.manifests.retain(|name| is_dir_name(name));
+    recipe.manifests.retain(|name| is_dir_name(name.trim_end_matches('/')));
 }
 
 struct Dockerfile<'a> {
@@ -134,7 +134,7 @@ impl Dockerfile<'_> {
             self.line("");
         }
         self.line(format!("FROM {image}"));
-        self.packages();
+        self.packages(&recipe.packages, &recipe.debian_packages);
         recipe.before_ship.iter().for_each(|command| self.run(command));
         self.ship(builds);
         // After the copy: a folder that COPY makes belongs to the app, one that WORKDIR makes to root.
@@ -160,19 +160,24 @@ impl Dockerfile<'_> {
         let plan = &self.draft.plan;
         let Some((base, version)) = &recipe.build else { return };
         self.line(format!("FROM {} AS build", base.build_image(version, self.options)));
+        self.packages(&recipe.build_packages, &recipe.debian_packages);
+        for Borrow { base, version, from, to } in &recipe.borrow {
+            self.line(format!("COPY --from={} {from} {to}", base.run_image(version, self.options)));
+        }
         self.line("WORKDIR /app");
         self.env(true);
         self.paths();
         let early = !recipe.manifests.is_empty() && !recipe.install_needs_source && !plan.install.is_empty();
         recipe.before_install.iter().for_each(|command| self.run(command));
         if early {
-            self.line(format!("COPY {} ./", recipe.manifests.join(" ")));
+            self.manifests();
             plan.install.iter().for_each(|command| self.run(command));
         }
         self.line("COPY . .");
         if !early {
             plan.install.iter().for_each(|command| self.run(command));
         }
+        recipe.before_build.iter().for_each(|command| self.run(command));
         plan.build.iter().for_each(|command| self.run(command));
         if plan.static_dir.is_none() {
             recipe.trim.iter().for_each(|command| self.run(command));
@@ -180,6 +185,30 @@ impl Dockerfile<'_> {
                 self.line("RUN mkdir -p /etc/ssl/certs");
             }
         }
+    }
+
+    /// What is installed from: files beside each other in one line, folders in one each.
+    fn manifests(&mut self) {
+        let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+        for path in &self.draft.recipe.manifests {
+            let parent =
+                path.rsplit_once('/').map_or("", |(parent, name)| if name.is_empty() { path.as_str() } else { parent });
+            match groups.iter_mut().find(|(folder, _)| *folder == parent) {
+                Some((_, paths)) => paths.push(path),
+                None => groups.push((parent, vec![path])),
+            }
+        }
+        let lines: Vec<String> = groups
+            .into_iter()
+            .map(|(folder, paths)| {
+                format!(
+                    "COPY {} ./{}",
+                    paths.join(" "),
+                    if folder.is_empty() || folder.ends_with('/') { folder.to_owned() } else { format!("{folder}/") }
+                )
+            })
+            .collect();
+        lines.iter().for_each(|line| self.line(line));
     }
 
     /// A command in the build. The shell form where it means the same; the array form where a Dockerfile would read
@@ -201,8 +230,8 @@ impl Dockerfile<'_> {
         self.draft.recipe.caches.iter().map(mount).collect()
     }
 
-    fn packages(&mut self) {
-        let packages = self.draft.recipe.packages.join(" ");
+    fn packages(&mut self, packages: &[&str], more: &[String]) {
+        let packages = packages.iter().copied().chain(more.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
         if !packages.is_empty() {
             self.line(format!(
                 "RUN apt-get update && apt-get install --yes --no-install-recommends {packages} && rm -rf /var/lib/apt/lists/*"
@@ -222,6 +251,9 @@ impl Dockerfile<'_> {
             // The slim image has no certificate authorities; the one that builds has.
             self.line("COPY --from=build /etc/ssl/certs /etc/ssl/certs");
         }
+        for path in &recipe.ship_system {
+            self.line(format!("COPY --from=build {path} {path}"));
+        }
         if recipe.ship.is_empty() {
             self.line(format!("COPY --from=build {own} /app /app"));
         }
@@ -233,7 +265,10 @@ impl Dockerfile<'_> {
     fn env(&mut self, build: bool) {
         let recipe = &self.draft.recipe;
         let only_here = recipe.build_env.iter().filter(|_| build).map(|(key, value)| (*key, *value));
-        let everywhere = self.draft.plan.env.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let port = self.draft.plan.port.unwrap_or(DEFAULT_PORT).to_string();
+        let told = |value: &'_ String| if value == OWN_PORT { port.clone() } else { value.clone() };
+        let own = self.draft.plan.env.iter().map(|(key, value)| (key.to_string(), told(value))).collect::<Vec<_>>();
+        let everywhere = own.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let lines: Vec<String> = everywhere
             .chain(only_here)
             // A line end cannot be written; instances get the value from the platform.
@@ -310,7 +345,7 @@ fn dockerignore(files: Files<'_>, draft: &Draft) -> String {
                 .take(1_000)
                 .map(str::to_owned),
         );
-        lines.extend(recipe.manifests.iter().map(|name| format!("!{name}")));
+        lines.extend(recipe.manifests.iter().map(|name| format!("!{}", name.trim_end_matches('/'))));
         if draft.plan.static_dir.is_some() {
             lines.push("!.sh0/rootfs".into());
         }

@@ -57,6 +57,24 @@ impl Json {
         })
     }
 
+    /// The same for files that may have comments, and commas behind the last value.
+    pub(crate) fn read_with_comments(files: Files<'_>, file: &str) -> Option<Result<Json, String>> {
+        let text = without_comments(&files.text(file)?);
+        Some(match serde_json::from_str(&text) {
+            Ok(value) => Ok(Json { file: file.to_owned(), value, lines: json_lines(&text) }),
+            Err(error) => Err(format!("{file} is not valid JSON with comments: {error}")),
+        })
+    }
+
+    /// The same for JSON5 (json5.org): keys without quotes and texts in single ones, as far as manifests have them.
+    pub(crate) fn read_json5(files: Files<'_>, file: &str) -> Option<Result<Json, String>> {
+        let text = quoted(&without_comments(&files.text(file)?));
+        Some(match serde_json::from_str(&text) {
+            Ok(value) => Ok(Json { file: file.to_owned(), value, lines: json_lines(&text) }),
+            Err(error) => Err(format!("{file} is not valid JSON5: {error}")),
+        })
+    }
+
     pub(crate) fn get(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(&self.value, |value, key| value.get(key))
     }
@@ -69,6 +87,87 @@ impl Json {
         let key: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
         At::line(&self.file, self.lines.get(&key).copied())
     }
+}
+
+/// JSON with its comments and last commas blanked, so that lines stay where they are.
+fn without_comments(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut in_text = false;
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('"', _) => in_text = !in_text,
+            ('\\', Some(_)) if in_text => {
+                clean.push(c);
+                clean.extend(chars.next());
+                continue;
+            }
+            ('/', Some('/')) if !in_text => {
+                while chars.peek().is_some_and(|c| *c != '\n') {
+                    chars.next();
+                }
+                continue;
+            }
+            ('/', Some('*')) if !in_text => {
+                let mut last = chars.next();
+                for c in chars.by_ref() {
+                    if c == '\n' {
+                        clean.push(c);
+                    }
+                    if (last, c) == (Some('*'), '/') {
+                        break;
+                    }
+                    last = Some(c);
+                }
+                continue;
+            }
+            (']' | '}', _) if !in_text => {
+                let end = clean.trim_end().len();
+                if clean[..end].ends_with(',') {
+                    clean.replace_range(end - 1..end, " ");
+                }
+            }
+            _ => {}
+        }
+        clean.push(c);
+    }
+    clean
+}
+
+/// JSON5 without comments as JSON: every key and text in double quotes.
+fn quoted(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut open = None;
+    while let Some(c) = chars.next() {
+        match (open, c) {
+            (Some(_), '\\') => match chars.next() {
+                Some('\'') => clean.push('\''),
+                Some(next) => clean.extend(['\\', next]),
+                None => clean.push(c),
+            },
+            (Some(quote), c) if c == quote => {
+                clean.push('"');
+                open = None;
+            }
+            (Some(_), '"') => clean.push_str("\\\""),
+            (Some(_), c) => clean.push(c),
+            (None, '"' | '\'') => {
+                clean.push('"');
+                open = Some(c);
+            }
+            (None, c) if c.is_alphabetic() || matches!(c, '_' | '$') => {
+                let mut word = String::from(c);
+                while let Some(c) = chars.next_if(|c| c.is_alphanumeric() || matches!(c, '_' | '$')) {
+                    word.push(c);
+                }
+                let is_key = chars.clone().find(|c| !c.is_whitespace()) == Some(':');
+                clean.push_str(&if is_key { format!("\"{word}\"") } else { word });
+            }
+            (None, c) => clean.push(c),
+        }
+    }
+    clean
 }
 
 /// The line of every key down to the third level. The text is known to be valid.
@@ -179,10 +278,30 @@ mod tests {
         assert_eq!(json.at(&["scripts", "start"]).line, Some(5));
         assert_eq!(json.at(&["start"]).line, None);
 
+        let tree = MemoryTree::from([(
+            "a.json5",
+            "{\n // c\n scripts: {'start': \"node 'a\", b: 'it\\'s \"x\"',},\n x: true\n}",
+        )]);
+        let json = Json::read_json5(Files(&tree), "a.json5").unwrap().unwrap();
+        assert_eq!(
+            (json.str(&["scripts", "start"]), json.str(&["scripts", "b"])),
+            (Some("node 'a"), Some("it's \"x\""))
+        );
+        assert_eq!(json.at(&["x"]).line, Some(4));
+
         let tree = MemoryTree::from([("a.toml", "x = 1\n[project]\nname = \"n\"\n[tool.ruff]\nline = 2\n")]);
         let toml = Toml::read(Files(&tree), "a.toml").unwrap().unwrap();
         assert_eq!(toml.at(&["project", "name"]).line, Some(3));
         assert_eq!(toml.at(&["tool", "ruff", "line"]).line, Some(5));
+    }
+
+    #[test]
+    fn comments_and_last_commas() {
+        let text = "{ // one\n  /* two\n*/ \"a\": \"x // y\\\" ,\", \"b\": [1, /**/ 2, ],\n}";
+        let tree = MemoryTree::from([("deno.jsonc", text)]);
+        let json = Json::read_with_comments(Files(&tree), "deno.jsonc").unwrap().unwrap();
+        assert_eq!(json.str(&["a"]), Some("x // y\" ,"));
+        assert_eq!((json.at(&["a"]).line, json.get(&["b"]).unwrap().as_array().unwrap().len()), (Some(3), 2));
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //! a tree may contain (loops of links, pipes, names that are not text, huge files) makes it fail: it is as if that
 //! entry were not there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most that is read of one file, in bytes: manifests are smaller, and lockfiles are only looked for.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -53,38 +54,55 @@ impl DirTree {
         if root.is_dir() { Ok(DirTree { root }) } else { Err(std::io::ErrorKind::NotADirectory.into()) }
     }
 
-    /// The real path of an entry, if it is below the root. `canonicalize` ends with an error on a loop of links.
-    fn locate(&self, path: &str) -> Option<PathBuf> {
+    /// The real path of an entry, if it is below the root, and what is there.
+    fn locate(&self, path: &str) -> Option<(PathBuf, fs::FileType)> {
         if !is_plain(path) {
             return None;
         }
-        let real = if path.is_empty() { self.root.clone() } else { self.root.join(path).canonicalize().ok()? };
-        real.starts_with(&self.root).then_some(real)
+        let mut real = self.root.clone();
+        let mut kind = None;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            real.push(part);
+            let found = fs::symlink_metadata(&real).ok()?.file_type();
+            if found.is_symlink() {
+                return self.resolve(path);
+            }
+            kind = Some(found);
+        }
+        match kind {
+            Some(kind) => Some((real, kind)),
+            None => self.resolve(path),
+        }
+    }
+
+    /// The same with links on the way. `canonicalize` ends with an error on a loop of them.
+    fn resolve(&self, path: &str) -> Option<(PathBuf, fs::FileType)> {
+        let real = self.root.join(path).canonicalize().ok().filter(|real| real.starts_with(&self.root))?;
+        let kind = fs::symlink_metadata(&real).ok()?.file_type();
+        Some((real, kind))
     }
 }
 
 impl Tree for DirTree {
     fn kind(&self, path: &str) -> Option<Kind> {
-        let kind = fs::symlink_metadata(self.locate(path)?).ok()?.file_type();
-        match (kind.is_file(), kind.is_dir()) {
-            (true, _) => Some(Kind::File),
-            (_, true) => Some(Kind::Folder),
-            _ => None,
-        }
+        kind_of(self.locate(path)?.1)
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
-        let Some(entries) = self.locate(folder).and_then(|real| fs::read_dir(real).ok()) else { return Vec::new() };
+        let Some(entries) = self.locate(folder).and_then(|(real, _)| fs::read_dir(real).ok()) else {
+            return Vec::new();
+        };
         entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
     }
 
     fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
         // Only regular files are opened: opening a pipe would wait for a writer.
-        if self.kind(path)? != Kind::File {
+        let (real, kind) = self.locate(path)?;
+        if !kind.is_file() {
             return None;
         }
         let mut bytes = Vec::new();
-        fs::File::open(self.locate(path)?).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
+        fs::File::open(real).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
         Some(bytes)
     }
 }
@@ -143,9 +161,137 @@ impl Tree for MemoryTree {
     }
 }
 
+fn kind_of(kind: fs::FileType) -> Option<Kind> {
+    match (kind.is_file(), kind.is_dir()) {
+        (true, _) => Some(Kind::File),
+        (_, true) => Some(Kind::Folder),
+        _ => None,
+    }
+}
+
 /// Whether a path is relative and stays below where it starts.
 fn is_plain(path: &str) -> bool {
     path.is_empty() || path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\0')
+}
+
+/// A tree that remembers what was asked of it. Providers ask for dozens of names, most of which are not there: one
+/// listing of the root answers those, and one read each manifest.
+pub(crate) struct Remembered<'a> {
+    tree: &'a dyn Tree,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    root: Option<HashSet<String>>,
+    names: HashMap<String, Vec<String>>,
+    kinds: HashMap<String, Option<Kind>>,
+    files: HashMap<String, Option<Vec<u8>>>,
+    bytes: usize,
+}
+
+/// The most that is kept of files, and of one file, in bytes.
+const MAX_REMEMBERED: usize = 4 << 20;
+const MAX_REMEMBERED_FILE: usize = 128 << 10;
+
+impl<'a> Remembered<'a> {
+    pub(crate) fn new(tree: &'a dyn Tree) -> Self {
+        Remembered { tree, memory: Mutex::default() }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the root has no such entry.
+    fn is_absent(&self, memory: &mut Memory, path: &str) -> bool {
+        let first = path.split('/').next().unwrap_or_default();
+        let root = memory.root.get_or_insert_with(|| self.tree.names("").into_iter().collect());
+        !path.is_empty() && !root.contains(first)
+    }
+}
+
+impl Tree for Remembered<'_> {
+    fn kind(&self, path: &str) -> Option<Kind> {
+        let mut memory = self.memory();
+        if self.is_absent(&mut memory, path) {
+            return None;
+        }
+        if let Some(kind) = memory.kinds.get(path) {
+            return *kind;
+        }
+        let kind = self.tree.kind(path);
+        if memory.kinds.len() < MAX_ENTRIES {
+            memory.kinds.insert(path.to_owned(), kind);
+        }
+        kind
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        let mut memory = self.memory();
+        if self.is_absent(&mut memory, folder) {
+            return Vec::new();
+        }
+        if let Some(names) = memory.names.get(folder) {
+            return names.clone();
+        }
+        let names = self.tree.names(folder);
+        if names.len() <= 1_000 {
+            memory.names.insert(folder.to_owned(), names.clone());
+        }
+        names
+    }
+
+    fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
+        let mut memory = self.memory();
+        if self.is_absent(&mut memory, path) {
+            return None;
+        }
+        if limit < MAX_FILE_BYTES {
+            return self.tree.bytes(path, limit);
+        }
+        if let Some(known) = memory.files.get(path) {
+            return known.clone();
+        }
+        let bytes = self.tree.bytes(path, limit);
+        let size = bytes.as_ref().map_or(0, Vec::len);
+        if size <= MAX_REMEMBERED_FILE && memory.bytes + size <= MAX_REMEMBERED {
+            memory.bytes += size;
+            memory.files.insert(path.to_owned(), bytes.clone());
+        }
+        bytes
+    }
+}
+
+/// A folder of a tree, as a tree of its own.
+#[derive(Clone)]
+pub(crate) struct Sub<'a> {
+    tree: &'a dyn Tree,
+    folder: String,
+}
+
+impl<'a> Sub<'a> {
+    pub(crate) fn new(files: Files<'a>, folder: impl Into<String>) -> Self {
+        Sub { tree: files.0, folder: folder.into() }
+    }
+
+    fn join(&self, path: &str) -> String {
+        if path.is_empty() { self.folder.clone() } else { format!("{}/{path}", self.folder) }
+    }
+}
+
+impl Tree for Sub<'_> {
+    fn kind(&self, path: &str) -> Option<Kind> {
+        self.tree.kind(&self.join(path))
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        self.tree.names(&self.join(folder))
+    }
+
+    fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
+        self.tree.bytes(&self.join(path), limit)
+    }
 }
 
 /// A tree as providers see it: sorted, text, bounded.
@@ -167,6 +313,12 @@ impl Files<'_> {
         let bytes = self.0.bytes(path, MAX_FILE_BYTES)?;
         let text = String::from_utf8_lossy(&bytes);
         Some(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
+    }
+
+    /// The beginning of a text file: enough for what a lockfile says of itself.
+    pub(crate) fn head(self, path: &str) -> Option<String> {
+        let bytes = self.0.bytes(path, 4 << 10)?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// The names in a folder, in order, so that no decision depends on the file system.

@@ -72,6 +72,13 @@ const ROWS: &[Row] = &[
                 on both runtimes.",
         program: Program::Bench,
     },
+    Row {
+        name: "corpora",
+        claim: "The example trees of eight other projects: language and a usable plan at least 98 %, the package manager of \
+                Node apps 99 %, framework 90 %, start command 85 %, compose services exact; no panic; the same plan over 20 \
+                runs and orders of names; median 0.3 ms, 95th percentile 2 ms, all trees 0.5 s, 16 MiB.",
+        program: Program::Bench,
+    },
 ];
 
 impl Row {

@@ -39,7 +39,7 @@ use sh0_docker::client::{Client, RemoveImage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{number, progress, word};
+use super::{git_dir, number, progress, word};
 use crate::platform::{Platform, Programs};
 use crate::report::Report;
 use crate::{Outcome, engine};
@@ -217,7 +217,7 @@ async fn name_stand_ins(engine: &Client, images: &str, apps: &[RealApp]) -> Outc
 
 async fn deploy(bench: &Bench, app: &RealApp, runtime: RuntimeKind) -> Outcome {
     let Bench { platform, programs, mirror, limit, .. } = bench;
-    let tree = own_repository(&git_dir(mirror, app)?, app, &platform.beside(&format!("{}-{runtime}", app.name)))?;
+    let tree = own_repository(&git_dir(mirror, &app.repo)?, app, &platform.beside(&format!("{}-{runtime}", app.name)))?;
     let name: AppName = format!("{}-{runtime}", app.name).parse()?;
     let env: serde_json::Map<String, Value> =
         app.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
@@ -316,23 +316,13 @@ fn git(dir: &Path) -> Command {
     git
 }
 
-fn git_dir(mirror: &Path, app: &RealApp) -> Outcome<PathBuf> {
-    let dir = mirror.join(app.repo.replace('/', "+"));
-    let inside = dir.join("repo");
-    let dir = if inside.is_dir() { inside } else { dir };
-    match dir.join("objects").is_dir() || dir.join(".git").exists() {
-        true => Ok(dir),
-        false => Err(format!("there is no git directory {}", dir.display()).into()),
-    }
-}
-
 /// Fetches the commit unless it is there.
 fn fetched(mirror: &Path, app: &RealApp) -> Outcome {
     let is_there = |dir: PathBuf| {
         let status = git(&dir).args(["cat-file", "-e", &app.commit]).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     };
-    if git_dir(mirror, app).is_ok_and(is_there) {
+    if git_dir(mirror, &app.repo).is_ok_and(is_there) {
         return Ok(());
     }
     let dir = mirror.join(app.repo.replace('/', "+"));

@@ -1,6 +1,7 @@
 //! The vocabulary of the platform. A value that exists is valid: every name has one parser and prints what it parses.
 
 mod app;
+mod check;
 mod command;
 mod deployment;
 mod domain;
@@ -20,6 +21,7 @@ mod source;
 mod units;
 
 pub use app::*;
+pub use check::*;
 pub use command::*;
 pub use deployment::*;
 pub use domain::*;

@@ -11,7 +11,7 @@ use super::{EnvKey, ProcessName, RelPath};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Plan {
-    /// The language, such as `node` or `python`; `static`, `docker` and `image` for trees without one.
+    /// The language, such as `node` or `python`; `static`, `compose`, `docker` and `image` for trees without one.
     pub language: String,
     /// The package manager, such as `npm`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,13 +47,17 @@ pub struct Plan {
     /// Unknown paths answer `index.html` (a single-page app).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub spa_fallback: bool,
-    /// Variables for build and run that the stack needs, such as `NODE_ENV`.
+    /// Variables for build and run that the stack needs, such as `NODE_ENV`. The value [`OWN_PORT`] is the port of the
+    /// instance, for servers that look for it under another name than `PORT`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<EnvKey, String>,
     /// Folders of the app that come first in `PATH`, in builds and in instances, such as `.venv/bin`: absolute there,
     /// relative to the app's folder here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<RelPath>,
+    /// The services of a compose file, by name. Without an image of its own such a plan can be read, not deployed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, ComposeService>,
     /// How an image is made from the tree.
     pub image: ImagePlan,
     /// Programs that the process runtime needs on the host.
@@ -66,6 +70,9 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
+
+/// The whole value of a variable that gets the port of its instance, such as `ROCKET_PORT`.
+pub const OWN_PORT: &str = "$PORT";
 
 /// How an image is made.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -88,6 +95,41 @@ pub enum ImagePlan {
     },
     /// It is an image already.
     Pull,
+}
+
+/// A service of a compose file, as far as a plan tells. Its variables are not part of it: they may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ComposeService {
+    /// The image that it runs, or the name of the one that is built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// What it is built from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<ComposeBuild>,
+    /// Ports that it publishes, as `PUBLISHED:TARGET`, variables as they are written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
+    /// Volumes and folders, as `SOURCE:TARGET`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<String>,
+    /// Services that are started before it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<String>,
+}
+
+/// What a service is built from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ComposeBuild {
+    /// The folder, `.` for that of the file; an address when it is elsewhere.
+    pub context: String,
+    /// The Dockerfile in it, unless it has the usual name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<String>,
+    /// The stage that is built, unless it is the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
 }
 
 /// A program that must be on the host.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use sh0_core::model::{AbsPath, AppId, Exit, InstanceName, InstanceState, Millis, exec_line, shell};
+use sh0_core::model::{AbsPath, AppId, Exit, InstanceName, InstanceState, Millis, OWN_PORT, exec_line, shell};
 use sh0_core::traits::{CommandLine, InstanceSpec, Observed};
 use sh0_core::{Code, Error, Result};
 
@@ -189,7 +189,10 @@ impl DockerRuntime {
 pub(super) fn container(spec: &InstanceSpec) -> ContainerSpec {
     let mut env = Vars::default();
     for (key, secret) in &spec.env {
-        env.set(key.as_str(), secret.expose());
+        match spec.port.filter(|_| secret.expose() == OWN_PORT) {
+            Some(port) => env.set(key.as_str(), port.to_string()),
+            None => env.set(key.as_str(), secret.expose()),
+        }
     }
     if let Some(port) = spec.port {
         env.set("PORT", port.to_string());

@@ -4,7 +4,7 @@ use sh0_core::Result;
 
 use super::{Procfile, Provider};
 use crate::detect::is_dir_name;
-use crate::draft::{Draft, Pin, quote, tool_versions};
+use crate::draft::{Draft, Pin, quote, tool_versions, version_file};
 use crate::images;
 use crate::render::run_time_entries;
 use crate::text::{At, find_line};
@@ -18,29 +18,48 @@ impl Provider for Go {
     }
 
     fn looks_for(&self) -> &'static str {
-        "Go: go.mod, or a .go file of the package `main`"
+        "Go: go.mod, go.work, or a .go file of the package `main`"
     }
 
     fn recognises(&self, files: Files<'_>) -> bool {
-        files.is_file("go.mod") || files.is_file("main.go") || is_main(files, "")
+        files.first(&["go.mod", "go.work", "main.go"]).is_some() || is_main(files, "")
+    }
+
+    fn has_member(&self, files: Files<'_>, folder: &str) -> bool {
+        used(files).iter().any(|member| member == folder)
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
         let mut draft = Draft::default();
         let module = files.text("go.mod").unwrap_or_default();
-        let mark = files.first(&["go.mod", "main.go"]).map(str::to_owned);
+        let mark = files.first(&["go.mod", "go.work", "main.go"]).map(str::to_owned);
         let mark = mark.or_else(|| go_files(files, "").into_iter().next()).unwrap_or_default();
         draft.plan.language = "go".into();
         draft.because_of("language = go", "a file of a Go module", At::file(mark));
         let version = draft.version(&images::GO, pins(files, &module));
         draft.tool("go", "Go (Debian: apt-get install golang-go)");
-        framework(&module, &mut draft);
         dependencies(files, &module, &mut draft);
-        let binary = build(files, &module, &mut draft);
+        let (package, binary) = build(files, &module, &mut draft);
+        // The program of a workspace has a module of its own.
+        let own = package.strip_prefix("./").map(|folder| format!("{folder}/go.mod"));
+        match own.as_deref().and_then(|file| Some((file, files.text(file)?))) {
+            Some((file, text)) => framework(&text, file, &mut draft),
+            None => framework(&module, "go.mod", &mut draft),
+        }
 
         draft.recipe.build = Some((&images::GO, version.clone()));
         draft.recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
-        draft.recipe.build_env.push(("CGO_ENABLED", "0"));
+        let c = [
+            "mattn/go-sqlite3",
+            "confluentinc/confluent-kafka-go",
+            "h2non/bimg",
+            "davidbyttow/govips",
+            "gographics/imagick",
+        ];
+        match c.iter().find(|path| module.contains(**path)) {
+            Some(path) => draft.because_of("CGO_ENABLED = 1", format!("{path} is made with C"), At::file("go.mod")),
+            None => draft.recipe.build_env.push(("CGO_ENABLED", "0")),
+        }
         let source = |name: &str| {
             name.ends_with(".go")
                 || matches!(
@@ -61,33 +80,49 @@ impl Provider for Go {
 
 /// The `toolchain` line, else the `go` line: a minimum, which any later release builds (go.dev/ref/mod#go-mod-file-go).
 fn pins(files: Files<'_>, module: &str) -> Vec<Pin> {
-    let mut pins: Vec<Pin> = tool_versions(files, &["golang", "go"]).into_iter().collect();
-    if let Some((line, text)) = find_line(module, |line| line.starts_with("go "))
-        && let Some(wanted) = text.split_whitespace().nth(1)
-    {
-        pins.push(Pin { wanted: format!(">={wanted}"), by: "go.mod".into(), at: At::line("go.mod", line) });
+    let mut pins: Vec<Pin> = version_file(files, ".go-version").into_iter().collect();
+    pins.extend(tool_versions(files, &["golang", "go"]));
+    let work = files.text("go.work").unwrap_or_default();
+    for (file, text) in [("go.mod", module), ("go.work", work.as_str())] {
+        let toolchain = find_line(text, |line| line.starts_with("toolchain go"))
+            .map(|(line, text)| (line, text.trim_start_matches("toolchain go")));
+        let minimum = || {
+            find_line(text, |line| line.starts_with("go ")).map(|(line, text)| (line, text.trim_start_matches("go ")))
+        };
+        if let Some((line, wanted)) = toolchain.or_else(minimum) {
+            let wanted = wanted.split("//").next().unwrap_or_default().trim();
+            pins.push(Pin { wanted: format!(">={wanted}"), by: file.into(), at: At::line(file, line) });
+        }
     }
     pins
 }
 
-fn framework(module: &str, draft: &mut Draft) {
+fn framework(module: &str, file: &str, draft: &mut Draft) {
     const FRAMEWORKS: &[(&str, &str)] = &[
+        ("beego", "github.com/beego/beego"),
+        ("buffalo", "github.com/gobuffalo/buffalo"),
+        ("iris", "github.com/kataras/iris"),
+        ("revel", "github.com/revel/revel"),
+        ("kratos", "github.com/go-kratos/kratos"),
+        ("hertz", "github.com/cloudwego/hertz"),
+        ("pocketbase", "github.com/pocketbase/pocketbase"),
         ("gin", "github.com/gin-gonic/gin"),
         ("echo", "github.com/labstack/echo"),
         ("fiber", "github.com/gofiber/fiber"),
         ("chi", "github.com/go-chi/chi"),
+        ("gorilla", "github.com/gorilla/mux"),
     ];
     for (name, path) in FRAMEWORKS {
         if let Some((line, _)) = find_line(module, |line| line.contains(path) && !line.contains("// indirect")) {
             draft.plan.framework = Some((*name).to_owned());
-            draft.because_of(format!("framework = {name}"), "go.mod requires it", At::line("go.mod", line));
+            draft.because_of(format!("framework = {name}"), "it is required", At::line(file, line));
             return;
         }
     }
 }
 
 fn dependencies(files: Files<'_>, module: &str, draft: &mut Draft) {
-    if module.is_empty() {
+    if module.is_empty() && !files.is_file("go.work") {
         draft.warn("there is no go.mod; run `go mod init` and commit it");
         return;
     }
@@ -100,6 +135,14 @@ fn dependencies(files: Files<'_>, module: &str, draft: &mut Draft) {
     draft.recipe.caches.extend([("go-mod", "/go/pkg/mod"), ("go-build", "/root/.cache/go-build")]);
     if files.is_folder("vendor") {
         draft.because_of("install = nothing", "the dependencies are in the tree", At::file("vendor"));
+    } else if files.is_file("go.work") {
+        draft.because_of(
+            "install = go mod download",
+            "the modules of the workspace have dependencies",
+            At::file("go.work"),
+        );
+        draft.plan.install.push("go mod download".into());
+        draft.recipe.install_needs_source = true;
     } else if files.is_file("go.sum") {
         draft.because_of("install = go mod download", "go.sum lists dependencies", At::file("go.sum"));
         draft.plan.install.push("go mod download".into());
@@ -109,8 +152,8 @@ fn dependencies(files: Files<'_>, module: &str, draft: &mut Draft) {
     }
 }
 
-/// Answers the path of the binary.
-fn build(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
+/// Answers the package and the path of the binary.
+fn build(files: Files<'_>, module: &str, draft: &mut Draft) -> (String, String) {
     let package = main_package(files, module, draft);
     let binary = match name_in_procfile(files, module) {
         Some(name) => {
@@ -122,15 +165,15 @@ fn build(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
         None if files.is_folder("out") => "out/app".to_owned(),
         None => "out".to_owned(),
     };
-    let target = match module.is_empty() {
+    let target = match module.is_empty() && !files.is_file("go.work") {
         true => go_files(files, "").iter().map(|file| quote(file)).collect::<Vec<_>>().join(" "),
-        false => package,
+        false => package.clone(),
     };
     let command = format!("go build -o {binary} {target}");
     draft.because(format!("build = {command}"), "one binary, from the package `main`");
     draft.plan.build.push(command);
     draft.start(format!("./{binary}"), "the binary that the build makes", None);
-    binary
+    (package, binary)
 }
 
 /// Procfiles of this language start what Heroku's buildpack makes: `bin/NAME`, with `bin` in the path. NAME is the last
@@ -158,8 +201,40 @@ fn is_main(files: Files<'_>, folder: &str) -> bool {
     })
 }
 
+/// The folders that go.work uses: `use ./a`, or in brackets.
+fn used(files: Files<'_>) -> Vec<String> {
+    let text = files.text("go.work").unwrap_or_default();
+    let mut open = false;
+    let mut found = Vec::new();
+    for line in text.lines().map(|line| line.split("//").next().unwrap_or_default().trim()) {
+        let folder = match line.strip_prefix("use ") {
+            Some("(") => {
+                open = true;
+                continue;
+            }
+            Some(folder) => folder,
+            None if open && line == ")" => {
+                open = false;
+                continue;
+            }
+            None if open => line,
+            None => continue,
+        };
+        let folder = folder.trim().trim_matches('"').trim_start_matches("./").trim_end_matches('/').to_owned();
+        if crate::detect::is_dir_name(&folder) {
+            found.push(folder);
+        }
+    }
+    found.truncate(500);
+    found
+}
+
 /// The root when it is a program; else one below `cmd`.
 fn main_package(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
+    let picked = crate::config::root(files).filter(|folder| used(files).contains(folder));
+    if let Some(folder) = picked {
+        return format!("./{folder}");
+    }
     if is_main(files, "") {
         return ".".into();
     }
@@ -190,6 +265,26 @@ fn main_package(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
             format!("./cmd/{name}")
         }
         None if is_main(files, "cmd") => "./cmd".into(),
-        None => ".".into(),
+        None => {
+            let mut folders = used(files);
+            // A module whose program lies in a folder of any other name.
+            if folders.is_empty() {
+                folders = files
+                    .names("")
+                    .into_iter()
+                    .filter(|name| crate::detect::is_dir_name(name) && name != "vendor" && !name.starts_with('.'))
+                    .take(200)
+                    .collect();
+            }
+            folders.retain(|folder| is_main(files, folder));
+            match folders.as_slice() {
+                [] => ".".into(),
+                [only] => format!("./{only}"),
+                [first, ..] => {
+                    draft.warn(format!("there are several programs ({}); `{first}` is taken: set root or build in sh0.toml for another", folders.join(", ")));
+                    format!("./{first}")
+                }
+            }
+        }
     }
 }

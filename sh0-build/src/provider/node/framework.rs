@@ -1,58 +1,8 @@
 //! Frameworks: what their build leaves behind, a folder of files or a server.
 
 use super::Tree;
+use super::frameworks::{FRAMEWORKS, Framework};
 use crate::text::{At, find_line};
-
-/// A framework, known by a dependency.
-pub(crate) struct Framework {
-    pub(super) name: &'static str,
-    dependency: &'static str,
-    /// Builds where no script does.
-    pub(super) build: Option<&'static str>,
-    /// Where its pages are written, when pages are all it makes.
-    folder: Option<&'static str>,
-    /// First words of a `start` script that runs a development server.
-    dev: &'static [&'static str],
-    /// Its server imports what `devDependencies` hold.
-    pub(super) keeps_dev: bool,
-}
-
-const fn server(name: &'static str, dependency: &'static str) -> Framework {
-    Framework { name, dependency, build: None, folder: None, dev: &[], keeps_dev: false }
-}
-
-const fn pages(
-    name: &'static str,
-    dependency: &'static str,
-    build: Option<&'static str>,
-    folder: &'static str,
-    dev: &'static [&'static str],
-) -> Framework {
-    Framework { name, dependency, build, folder: Some(folder), dev, keeps_dev: true }
-}
-
-/// The more a framework decides, the earlier it stands: Next.js brings React, Nuxt brings Vite, Nest brings Express.
-const FRAMEWORKS: &[Framework] = &[
-    Framework { build: Some("next build"), ..server("next", "next") },
-    Framework { build: Some("nuxt build"), ..server("nuxt", "nuxt") },
-    Framework { keeps_dev: true, ..server("sveltekit", "@sveltejs/kit") },
-    Framework { keeps_dev: true, ..pages("astro", "astro", Some("astro build"), "dist", &["astro"]) },
-    Framework { keeps_dev: true, ..server("react-router", "@react-router/dev") },
-    Framework { keeps_dev: true, ..server("remix", "@remix-run/dev") },
-    pages("gatsby", "gatsby", Some("gatsby build"), "public", &["gatsby"]),
-    pages("docusaurus", "@docusaurus/core", Some("docusaurus build"), "build", &["docusaurus"]),
-    pages("angular", "@angular/core", Some("ng build"), "dist", &["ng"]),
-    pages("cra", "react-scripts", Some("react-scripts build"), "build", &["react-scripts"]),
-    pages("vue-cli", "@vue/cli-service", Some("vue-cli-service build"), "dist", &["vue-cli-service"]),
-    Framework { keeps_dev: false, ..server("nestjs", "@nestjs/core") },
-    server("fastify", "fastify"),
-    server("hono", "hono"),
-    server("koa", "koa"),
-    server("express", "express"),
-    pages("expo", "expo", Some("expo export --platform web"), "dist", &["expo"]),
-    pages("vite", "vite", Some("vite build"), "dist", &["vite"]),
-    pages("parcel", "parcel", None, "dist", &["parcel"]),
-];
 
 /// What a build leaves behind.
 pub(super) enum Output {
@@ -66,30 +16,68 @@ pub(super) enum Output {
 
 /// The framework of the tree, and where it is named.
 pub(super) fn find(tree: &Tree<'_>) -> Option<(&'static Framework, At)> {
-    FRAMEWORKS.iter().find_map(|framework| Some((framework, tree.dependency(framework.dependency)?)))
+    FRAMEWORKS.iter().find_map(|framework| Some((framework, place(tree, framework)?)))
+}
+
+fn place(tree: &Tree<'_>, framework: &Framework) -> Option<At> {
+    framework.dependencies.iter().find_map(|name| tree.dependency(name))
 }
 
 pub(super) fn output(tree: &Tree<'_>, framework: Option<&Framework>) -> Output {
     let Some(framework) = framework else { return Output::Unknown };
-    let at = tree.dependency(framework.dependency).unwrap_or_else(|| At::file("package.json"));
+    let at = place(tree, framework).unwrap_or_else(|| At::file("package.json"));
     match framework.name {
         "next" => next(tree),
         "nuxt" => nuxt(tree, at),
         "astro" if starts_server(tree, framework) => Output::Unknown,
         "astro" => astro(tree, at),
         "sveltekit" => sveltekit(tree, at),
+        "tanstack-start" => tanstack(tree, at),
         "react-router" | "remix" => single_page(tree, at),
+        "angular" if tree.dependency("@angular/ssr").is_some() && !starts_server(tree, framework) => {
+            let dir = angular(tree).unwrap_or_default();
+            let dir = dir.strip_suffix("/browser").unwrap_or(&dir).to_owned();
+            Output::Server { command: format!("node {dir}/server/server.mjs"), at }
+        }
+        "sapper" if !tree.script("build").is_none_or(|build| build.contains("export")) => Output::Unknown,
         _ if starts_server(tree, framework) => Output::Unknown,
         _ => match framework.folder {
-            Some(folder) => {
-                let dir = if framework.name == "angular" { angular(tree) } else { configured(tree, folder) };
-                // Sites of many pages have a page for every address; the others have one page for all.
-                let spa = !matches!(framework.name, "gatsby" | "docusaurus");
-                Output::Files { dir, spa, at }
-            }
+            Some(folder) => Output::Files { dir: folder_of(tree, framework, folder), spa: framework.spa, at },
             None => Output::Unknown,
         },
     }
+}
+
+/// Where a framework writes its pages: as its configuration says, else as it is used to.
+fn folder_of(tree: &Tree<'_>, framework: &Framework, folder: &str) -> String {
+    match framework.name {
+        "angular" | "ionic-angular" => angular(tree).unwrap_or_else(|| folder.to_owned()),
+        // `vitepress build docs` writes below `docs`.
+        "vitepress" | "vuepress" => {
+            let build = tree.script("build").unwrap_or_default();
+            let below = build.split("build").nth(1).and_then(|rest| rest.split_whitespace().next());
+            match below.filter(|dir| !dir.starts_with('-') && crate::detect::is_dir_name(dir)) {
+                Some(dir) => format!("{}/{folder}", dir.trim_end_matches('/')),
+                None => folder.to_owned(),
+            }
+        }
+        "ionic-react" if tree.dependency("react-scripts").is_some() => "build".to_owned(),
+        "astro" | "vite" | "ionic-react" => configured(tree, folder),
+        _ => folder.to_owned(),
+    }
+}
+
+/// TanStack Start builds a handler, or with Nitro a server (tanstack.com/start, Hosting).
+fn tanstack(tree: &Tree<'_>, at: At) -> Output {
+    if tree.script("start").is_some_and(|start| !start.starts_with("vite")) {
+        return Output::Unknown;
+    }
+    let config = ["vite.config.ts", "vite.config.js", "vite.config.mts"];
+    let nitro = tree.dependency("nitro").is_some()
+        || config.iter().filter_map(|file| tree.files.text(file)).any(|text| text.contains("nitro"));
+    let command =
+        if nitro { "node .output/server/index.mjs" } else { "npx srvx --prod -s ../client dist/server/server.js" };
+    Output::Server { command: command.to_owned(), at }
 }
 
 /// Whether `start` runs a server of the owner's, rather than the framework's development server or a file server.
@@ -156,22 +144,32 @@ fn single_page(tree: &Tree<'_>, _at: At) -> Output {
 }
 
 /// Angular writes to `dist/PROJECT`, its application builder to `browser` below that.
-fn angular(tree: &Tree<'_>) -> String {
-    let read = || {
-        let json = crate::text::Json::read(tree.files, "angular.json")?.ok()?;
-        let (name, project) = json.get(&["projects"])?.as_object()?.iter().next()?;
-        let build = project.get("architect").or_else(|| project.get("targets"))?.get("build")?;
-        let path = build.get("options").and_then(|options| options.get("outputPath")?.as_str());
-        let dir = path.map(str::to_owned).unwrap_or_else(|| format!("dist/{name}"));
-        let application = build.get("builder")?.as_str()?.ends_with(":application");
-        Some(if application { format!("{dir}/browser") } else { dir })
-    };
-    read().filter(|dir| crate::detect::is_dir_name(dir)).unwrap_or_else(|| "dist".to_owned())
+fn angular(tree: &Tree<'_>) -> Option<String> {
+    let json = crate::text::Json::read(tree.files, "angular.json")?.ok()?;
+    let projects = json.get(&["projects"])?.as_object()?;
+    let is_app = |project: &serde_json::Value| project.get("projectType").is_none_or(|kind| kind == "application");
+    let (name, project) = projects.iter().find(|(_, project)| is_app(project))?;
+    let build = project.get("architect").or_else(|| project.get("targets"))?.get("build")?;
+    let path = build.get("options").and_then(|options| options.get("outputPath"));
+    let base = path.and_then(|path| path.as_str().or_else(|| path.get("base")?.as_str()));
+    let dir = base.map(|dir| dir.trim_end_matches('/').to_owned()).unwrap_or_else(|| format!("dist/{name}"));
+    let application = build.get("builder")?.as_str()?.ends_with(":application");
+    let browser = path.and_then(|path| path.get("browser")?.as_str()).unwrap_or("browser");
+    let dir = if application && !browser.is_empty() { format!("{dir}/{browser}") } else { dir };
+    crate::detect::is_dir_name(&dir).then_some(dir)
 }
 
 /// `outDir: 'www'` in the configuration of Vite or Astro.
 fn configured(tree: &Tree<'_>, default: &str) -> String {
-    let names = ["vite.config.js", "vite.config.ts", "vite.config.mjs", "astro.config.mjs", "astro.config.ts"];
+    let names = [
+        "vite.config.js",
+        "vite.config.ts",
+        "vite.config.mjs",
+        "vite.config.mts",
+        "astro.config.mjs",
+        "astro.config.ts",
+        "astro.config.js",
+    ];
     let texts = names.into_iter().filter_map(|name| tree.files.text(name));
     let dir = texts.filter_map(|text| {
         let (_, line) = find_line(&text, |line| line.trim_start().starts_with("outDir"))?;

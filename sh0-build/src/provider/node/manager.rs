@@ -1,7 +1,7 @@
 //! The four package managers: which one, and its commands.
 
 use super::Tree;
-use super::framework::Framework;
+use super::frameworks::Framework;
 use crate::draft::Draft;
 use crate::images;
 use crate::text::At;
@@ -30,7 +30,11 @@ const LOCKFILES: &[(&str, Manager)] = &[
 impl Manager {
     /// `packageManager` says, else the lockfile, else npm.
     pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) -> Manager {
-        let found = Self::named(tree).or_else(|| Self::locked(tree)).or_else(|| Self::in_engines(tree));
+        let found = Self::told(tree)
+            .or_else(|| Self::named(tree))
+            .or_else(|| Self::locked(tree))
+            .or_else(|| Self::in_engines(tree))
+            .or_else(|| Self::by_its_files(tree));
         let (manager, why, at) = found.unwrap_or_else(|| {
             (Manager::Npm, "nothing in the tree asks for another".to_owned(), At::file("package.json"))
         });
@@ -39,12 +43,51 @@ impl Manager {
         manager
     }
 
+    /// `package_manager` of sh0.toml.
+    fn told(tree: &Tree<'_>) -> Option<(Manager, String, At)> {
+        let (wanted, at) = crate::config::package_manager(tree.files)?;
+        let manager = match wanted.as_str() {
+            "npm" => Manager::Npm,
+            "yarn" => Self::locked(tree)
+                .map(|(manager, ..)| manager)
+                .filter(|m| *m == Manager::Berry)
+                .unwrap_or(Manager::Yarn),
+            "pnpm" => Manager::Pnpm,
+            "bun" => Manager::Bun,
+            _ => return None,
+        };
+        Some((manager, "the owner wrote it down".to_owned(), at))
+    }
+
+    /// Files that only one of them reads.
+    fn by_its_files(tree: &Tree<'_>) -> Option<(Manager, String, At)> {
+        const FILES: &[(&str, Manager)] = &[
+            ("pnpm-workspace.yaml", Manager::Pnpm),
+            (".pnpmfile.cjs", Manager::Pnpm),
+            ("package.json5", Manager::Pnpm),
+            (".yarnrc.yml", Manager::Berry),
+            (".yarnrc", Manager::Yarn),
+            ("bunfig.toml", Manager::Bun),
+        ];
+        // A lockfile for each branch (pnpm.io/git_branch_lockfiles).
+        let is_lockfile = |name: &String| name.starts_with("pnpm-lock.") && name.ends_with(".yaml");
+        if let Some(file) = tree.files.names("").into_iter().find(is_lockfile) {
+            return Some((Manager::Pnpm, format!("only pnpm writes {file}"), At::file(file)));
+        }
+        let (file, manager) = FILES.iter().find(|(file, _)| tree.files.is_file(file))?;
+        Some((*manager, format!("only {} reads {file}", manager.name()), At::file(*file)))
+    }
+
     fn named(tree: &Tree<'_>) -> Option<(Manager, String, At)> {
-        let wanted = tree.manifest.str(&["packageManager"])?;
+        let wanted = tree
+            .manifest
+            .str(&["packageManager"])
+            .or_else(|| tree.manifest.str(&["devEngines", "packageManager", "name"]))?;
         let (name, version) = wanted.split_once('@').unwrap_or((wanted, ""));
         let manager = match name {
             "npm" => Manager::Npm,
             "yarn" if version.starts_with("1.") || version == "1" => Manager::Yarn,
+            "yarn" if version.is_empty() => Self::locked(tree).map_or(Manager::Yarn, |(manager, ..)| manager),
             "yarn" => Manager::Berry,
             "pnpm" => Manager::Pnpm,
             "bun" => Manager::Bun,
@@ -65,7 +108,7 @@ impl Manager {
         // Yarn 2 writes `__metadata` at the top of its lockfile; Yarn 1 a comment with `v1`.
         let berry = *manager == Manager::Yarn
             && (tree.files.is_file(".yarnrc.yml")
-                || tree.files.text(file).is_some_and(|text| text.contains("\n__metadata:")));
+                || tree.files.head(file).is_some_and(|text| text.contains("\n__metadata:")));
         let manager = if berry { Manager::Berry } else { *manager };
         Some((manager, format!("{file} is its lockfile"), At::file(*file)))
     }
@@ -144,7 +187,8 @@ impl Manager {
         let recipe = &mut draft.recipe;
         let beside = [".npmrc", ".yarnrc", ".yarnrc.yml", "pnpm-workspace.yaml", ".pnpmfile.cjs", "bunfig.toml"];
         let present = beside.into_iter().filter(|file| tree.files.is_file(file));
-        recipe.manifests = ["package.json"].into_iter().chain(lockfile).chain(present).map(str::to_owned).collect();
+        recipe.manifests =
+            [tree.manifest.file.as_str()].into_iter().chain(lockfile).chain(present).map(str::to_owned).collect();
         // What an install runs or links lies anywhere in the tree.
         let local = |value: &serde_json::Value| {
             value
@@ -232,7 +276,7 @@ fn is_version(text: &str) -> bool {
 
 /// The line of pnpm that writes lockfiles of this version, and so can read them.
 fn pnpm_line(tree: &Tree<'_>) -> &'static str {
-    let text = tree.files.text("pnpm-lock.yaml").unwrap_or_default();
+    let text = tree.files.head("pnpm-lock.yaml").unwrap_or_default();
     let first = text.lines().find_map(|line| line.strip_prefix("lockfileVersion:")).unwrap_or_default();
     match first.trim().trim_matches(['"', '\'']).chars().next() {
         Some('5') => "7",

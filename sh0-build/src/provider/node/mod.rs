@@ -1,22 +1,29 @@
 //! JavaScript and TypeScript: Node and Bun, with npm, yarn, pnpm or bun.
 
 mod framework;
+mod frameworks;
 mod manager;
 mod start;
+mod workspace;
+
+pub(crate) use workspace::expand as members;
 
 use sh0_core::Result;
 
-use self::framework::{Framework, Output};
+use self::framework::Output;
+use self::frameworks::Framework;
 use self::manager::Manager;
 use super::{Provider, static_files};
 use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
-use crate::images;
 use crate::text::{At, Json};
 use crate::tree::Files;
+use crate::{config, images};
 
 /// Files that start a server where no script says how.
 const ENTRIES: &[&str] =
     &["server.js", "index.js", "app.js", "main.js", "server.mjs", "index.mjs", "src/index.js", "src/server.js"];
+
+const MANIFESTS: &[&str] = &["package.json", "package.json5"];
 
 pub(crate) struct Node;
 
@@ -31,11 +38,16 @@ impl Provider for Node {
 
     fn recognises(&self, files: Files<'_>) -> bool {
         // A script beside a page belongs to the page.
-        files.is_file("package.json") || (files.first(&ENTRIES[..6]).is_some() && !files.is_file("index.html"))
+        files.first(MANIFESTS).is_some() || (files.first(&ENTRIES[..6]).is_some() && !files.is_file("index.html"))
+    }
+
+    fn has_member(&self, files: Files<'_>, folder: &str) -> bool {
+        let Some(Ok(manifest)) = read(files) else { return false };
+        workspace::folders(files, Some(&manifest)).iter().any(|member| member == folder)
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
-        let manifest = match Json::read(files, "package.json") {
+        let manifest = match read(files) {
             Some(Ok(manifest)) if manifest.value.is_object() => Some(manifest),
             Some(Ok(_)) => return refuse("package.json is not a JSON object; write at least {\"name\": \"app\"}"),
             Some(Err(error)) => return refuse(error),
@@ -49,6 +61,11 @@ impl Provider for Node {
         }
         Ok(draft)
     }
+}
+
+/// The manifest; pnpm reads JSON5 too (pnpm.io/package_json).
+fn read(files: Files<'_>) -> Option<std::result::Result<Json, String>> {
+    Json::read(files, MANIFESTS[0]).or_else(|| Json::read_json5(files, MANIFESTS[1]))
 }
 
 /// A script without a manifest: nothing to install.
@@ -76,19 +93,44 @@ pub(super) struct Tree<'a> {
 
 impl Tree<'_> {
     fn plan(&self, draft: &mut Draft) {
-        draft.because_of("language = node", "package.json is the manifest of a Node package", At::file("package.json"));
+        let why = "this is the manifest of a Node package";
+        draft.because_of("language = node", why, At::file(self.manifest.file.as_str()));
         let manager = Manager::find(self, draft);
-        let framework = framework::find(self);
-        if let Some((framework, at)) = &framework {
-            draft.plan.framework = Some(framework.name.to_owned());
-            draft.because_of(format!("framework = {}", framework.name), "it is among the dependencies", at.clone());
-        }
-        let framework = framework.map(|(framework, _)| framework);
+        let members = workspace::folders(self.files, Some(&self.manifest));
+        let own = framework::find(self);
+        let picked = config::root(self.files).filter(|folder| members.contains(folder));
+        // The root of a workspace may be an app; else one of its members is.
+        let root_runs = picked.is_none() && (self.script("start").is_some() || own.is_some());
+        let apps = if members.is_empty() || root_runs && own.is_some() {
+            Vec::new()
+        } else {
+            workspace::apps(self.files, &members)
+        };
         let version = draft.version(&images::NODE, pins(self.files, Some(&self.manifest)));
-        let output = framework::output(self, framework);
-
-        let has_dependencies = self.has_dependencies();
-        let builds = self.build(draft, manager, framework);
+        let framework = match &own {
+            Some((framework, at)) => {
+                draft.plan.framework = Some(framework.name.to_owned());
+                draft.because_of(format!("framework = {}", framework.name), "it is among the dependencies", at.clone());
+                Some(*framework)
+            }
+            None => self.shared_framework(draft, &apps),
+        };
+        let app = match &picked {
+            Some(folder) => apps
+                .into_iter()
+                .find(|app| app.folder == *folder)
+                .or_else(|| workspace::Member::read(self.files, folder)),
+            None if root_runs => None,
+            None => only(apps, draft),
+        };
+        let has_dependencies = self.has_dependencies() || !members.is_empty();
+        let member = app.as_ref().and_then(|app| app.plan(manager, draft.plan.version.clone()));
+        let builds = match &member {
+            // The root's own build knows the order of its members.
+            Some(_) if picked.is_none() && self.script("build").is_some() => self.build(draft, manager, None),
+            Some(member) => !member.plan.build.is_empty(),
+            None => self.build(draft, manager, framework),
+        };
         if has_dependencies {
             manager.install(self, draft, builds);
             draft.path("node_modules/.bin");
@@ -98,8 +140,21 @@ impl Tree<'_> {
             manager.tools(draft);
         }
         runs_on_node(draft, version);
-        self.finish(draft, manager, framework, output, builds);
-        if draft.plan.static_dir.is_none() && has_dependencies && builds {
+        match (member, app) {
+            (Some(member), Some(app)) => {
+                draft.because(
+                    format!("app = {}", app.folder),
+                    if picked.is_some() {
+                        "sh0.toml picks it"
+                    } else {
+                        "the only member that can be started or served"
+                    },
+                );
+                draft.take_member(member);
+            }
+            _ => self.finish(draft, manager, framework, framework::output(self, own.as_ref().map(|(f, _)| *f)), builds),
+        }
+        if draft.plan.static_dir.is_none() && has_dependencies && builds && members.is_empty() {
             manager.trim(self, draft, framework);
         }
         if self.files.is_file(".npmrc") {
@@ -107,6 +162,20 @@ impl Tree<'_> {
             draft.recipe.trim.push("rm -f .npmrc".into());
         }
         self.telemetry(draft, framework);
+    }
+
+    /// What a workspace is made of when its root names nothing: the framework of the app that its start script goes to,
+    /// or the one that all its apps share.
+    fn shared_framework(&self, draft: &mut Draft, apps: &[workspace::Member<'_>]) -> Option<&'static Framework> {
+        let start = self.script("start").unwrap_or_default();
+        let named = apps.iter().find(|app| start.contains(&app.folder)).and_then(workspace::Member::framework);
+        let mut all = apps.iter().map(|app| app.framework().map(|framework| framework.name));
+        let first = all.next()?;
+        let shared = || apps[0].framework().filter(|_| all.all(|name| name == first));
+        let framework = named.or_else(shared)?;
+        draft.plan.framework = Some(framework.name.to_owned());
+        draft.because(format!("framework = {}", framework.name), "the app of the workspace is made with it");
+        Some(framework)
     }
 
     /// What is served or started once it is built.
@@ -196,14 +265,35 @@ impl Tree<'_> {
     }
 }
 
+/// The one app of a workspace. With several, somebody has to say which.
+fn only<'a>(mut apps: Vec<workspace::Member<'a>>, draft: &mut Draft) -> Option<workspace::Member<'a>> {
+    if apps.len() <= 1 {
+        return apps.pop();
+    }
+    let labels: Vec<String> = apps.iter().take(20).map(workspace::Member::label).collect();
+    draft.recipe.several = Some(format!(
+        "this workspace has several apps: {}{}; say which one with `root = \"{}\"` in sh0.toml",
+        labels.join(", "),
+        if apps.len() > 20 { ", ..." } else { "" },
+        apps[0].folder
+    ));
+    None
+}
+
 fn pins(files: Files<'_>, manifest: Option<&Json>) -> Vec<Pin> {
     let mut pins = Vec::new();
     pins.extend(version_file(files, ".nvmrc"));
     pins.extend(version_file(files, ".node-version"));
     pins.extend(tool_versions(files, &["nodejs", "node"]));
-    if let Some((manifest, wanted)) = manifest.and_then(|json| Some((json, json.str(&["engines", "node"])?))) {
-        let at = manifest.at(&["engines", "node"]);
-        pins.push(Pin { wanted: wanted.to_owned(), by: "engines.node of package.json".into(), at });
+    let Some(manifest) = manifest else { return pins };
+    for (path, by) in [
+        (&["volta", "node"][..], "volta.node of package.json"),
+        (&["devEngines", "runtime", "version"], "devEngines of package.json"),
+        (&["engines", "node"], "engines.node of package.json"),
+    ] {
+        if let Some(wanted) = manifest.str(path) {
+            pins.push(Pin { wanted: wanted.to_owned(), by: by.into(), at: manifest.at(path) });
+        }
     }
     pins
 }

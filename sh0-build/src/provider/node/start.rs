@@ -1,6 +1,6 @@
 //! How a Node app is started.
 
-use super::framework::Framework;
+use super::frameworks::Framework;
 use super::manager::Manager;
 use super::{ENTRIES, Tree};
 use crate::draft::{Draft, FixedPort, quote};
@@ -11,12 +11,13 @@ use crate::tree::Files;
 /// Names the start command. Answers whether there is one.
 pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framework: Option<&Framework>) -> bool {
     // Nest's `start` compiles and watches; `start:prod` is what ships.
-    for script in ["start:prod", "start"] {
-        let Some(body) =
-            tree.script(script).filter(|_| script == "start" || framework.is_some_and(|f| f.name == "nestjs"))
-        else {
-            continue;
-        };
+    // A `start` that watches the source is for those who write it.
+    let watches = tree.script("start").is_none_or(|body| {
+        ["nodemon", "ts-node-dev", "--watch"].iter().any(|word| body.contains(word)) || body.contains("tsx watch")
+    });
+    let production = watches || framework.is_some_and(|framework| framework.name == "nestjs");
+    for script in ["start:prod", "start:production", "start"] {
+        let Some(body) = tree.script(script).filter(|_| script == "start" || production) else { continue };
         let at = tree.manifest.at(&["scripts", script]);
         let before = tree.script(&format!("pre{script}"));
         // Yarn's Plug'n'Play resolves packages only for what yarn itself starts.
@@ -38,8 +39,9 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framewo
         runs_with(tree, draft, manager);
         return true;
     }
-    if framework.is_some_and(|framework| framework.name == "next") {
-        draft.start("next start", "the framework's own server", tree.dependency("next"));
+    let own = framework.into_iter().flat_map(|framework| framework.start);
+    if let Some((at, command)) = own.into_iter().find_map(|(name, command)| Some((tree.dependency(name)?, *command))) {
+        draft.start(command, "the framework's own server", Some(at));
         return true;
     }
     if manager == Manager::Bun && bun_entry(tree, draft) {
@@ -95,6 +97,20 @@ fn runs_with(tree: &Tree<'_>, draft: &mut Draft, manager: Manager) {
     }
 }
 
+/// Files of TypeScript that start a server where no script says how: Node runs them as they are from 22.18 on
+/// (nodejs.org/api/typescript.html).
+const TYPESCRIPT: &[&str] = &[
+    "server.ts",
+    "index.ts",
+    "app.ts",
+    "main.ts",
+    "src/server.ts",
+    "src/index.ts",
+    "src/app.ts",
+    "src/main.ts",
+    "api/index.ts",
+];
+
 /// `main` of the manifest, or a file with a usual name.
 fn entry(tree: &Tree<'_>, draft: &mut Draft) -> bool {
     let main = tree.manifest.str(&["main"]).map(|main| main.trim_start_matches("./"));
@@ -105,9 +121,18 @@ fn entry(tree: &Tree<'_>, draft: &mut Draft) -> bool {
         listens_on(tree.files, draft, &file);
         return true;
     }
-    let Some(file) = tree.files.first(ENTRIES) else { return false };
+    let named = || tree.files.first(TYPESCRIPT).filter(|_| draft.plan.build.is_empty());
+    let Some(file) = tree.files.first(ENTRIES).or_else(named) else { return false };
     draft.start(format!("node {file}"), "the usual name of the first script", Some(At::file(file)));
     listens_on(tree.files, draft, file);
+    if file.ends_with(".ts")
+        && draft.plan.version.as_deref().and_then(|v| v.parse::<u32>().ok()).is_some_and(|v| v < 22)
+    {
+        draft.warn(format!(
+            "Node {} cannot run {file}: add a script that builds it, or ask for Node 22 or later",
+            draft.plan.version.clone().unwrap_or_default()
+        ));
+    }
     true
 }
 

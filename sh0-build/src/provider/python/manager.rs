@@ -2,6 +2,7 @@
 
 use super::Tree;
 use crate::draft::{Draft, quote};
+use crate::images;
 use crate::text::{At, lines};
 
 /// Releases of the managers that pip fetches: one place, changed on purpose.
@@ -10,7 +11,7 @@ const POETRY: &str = "poetry==2.5.1";
 const PDM: &str = "pdm==2.29.3";
 const PIPENV: &str = "pipenv==2026.10.3";
 
-const PIP: &str = ".venv/bin/pip install --disable-pip-version-check";
+pub(super) const PIP: &str = ".venv/bin/pip install --disable-pip-version-check";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manager {
@@ -19,6 +20,7 @@ pub(super) enum Manager {
     Poetry,
     Pdm,
     Pipenv,
+    Conda,
 }
 
 impl Manager {
@@ -31,21 +33,39 @@ impl Manager {
             ("Pipfile.lock", Manager::Pipenv),
             ("Pipfile", Manager::Pipenv),
             ("requirements.txt", Manager::Pip),
+            ("requirements/production.txt", Manager::Pip),
+            ("requirements/prod.txt", Manager::Pip),
+            ("requirements/base.txt", Manager::Pip),
+            ("environment.yml", Manager::Conda),
+            ("environment.yaml", Manager::Conda),
             ("setup.py", Manager::Pip),
         ];
         let by_file =
             FILES.iter().find(|(file, _)| tree.files.is_file(file)).map(|(file, manager)| (*manager, At::file(*file)));
         let by_project = || {
             let project = tree.project.as_ref()?;
-            let poetry = ["tool", "poetry", "dependencies"];
             let list = ["project", "dependencies"];
-            if project.get(&poetry).is_some() {
-                return Some((Manager::Poetry, project.at(&poetry)));
+            for (tool, manager) in [("poetry", Manager::Poetry), ("pdm", Manager::Pdm)] {
+                let table = ["tool", tool];
+                if project.get(&table).is_some() {
+                    return Some((manager, project.at(&table)));
+                }
+            }
+            let backend = project.str(&["build-system", "build-backend"]).unwrap_or_default();
+            let at = || project.at(&["build-system", "build-backend"]);
+            match backend.split('.').next() {
+                Some("poetry") => return Some((Manager::Poetry, at())),
+                Some("pdm") => return Some((Manager::Pdm, at())),
+                _ => {}
             }
             let any = project.get(&list)?.as_array().is_some_and(|list| !list.is_empty());
             any.then(|| (Manager::Pip, project.at(&list)))
         };
-        let (manager, at) = by_file.or_else(by_project)?;
+        let told = crate::config::package_manager(tree.files).and_then(|(wanted, at)| {
+            let all = [Manager::Pip, Manager::Uv, Manager::Poetry, Manager::Pdm, Manager::Pipenv, Manager::Conda];
+            Some((all.into_iter().find(|manager| manager.name() == wanted)?, at))
+        });
+        let (manager, at) = told.or(by_file).or_else(by_project)?;
         draft.plan.package_manager = Some(manager.name().to_owned());
         draft.because_of(format!("package_manager = {}", manager.name()), "this is its file", at);
         Some(manager)
@@ -58,33 +78,40 @@ impl Manager {
             Manager::Poetry => "poetry",
             Manager::Pdm => "pdm",
             Manager::Pipenv => "pipenv",
+            Manager::Conda => "conda",
         }
     }
 
     pub(super) fn install(self, tree: &Tree<'_>, draft: &mut Draft) {
+        if self == Manager::Conda {
+            return conda(tree, draft);
+        }
         draft.plan.install.push("python3 -m venv .venv".into());
+        let locked = |file: &str| tree.files.is_file(file);
         let mut run = |command: String| draft.plan.install.push(command);
         match self {
             Manager::Pip => pip(tree, &mut run),
             Manager::Uv => {
-                run(format!("{PIP} {UV}"));
-                run(".venv/bin/uv sync --locked --no-dev --inexact".into());
+                run(format!("{PIP} {}", uv(tree)));
+                let flag = if locked("uv.lock") { " --locked" } else { "" };
+                run(format!(".venv/bin/uv sync{flag} --no-dev --inexact"));
             }
             Manager::Poetry => {
-                run(format!("{PIP} {POETRY}"));
+                run(format!("{PIP} {}", poetry(tree)));
                 run(".venv/bin/poetry install --no-interaction --only main --no-root".into());
             }
             Manager::Pdm => {
                 run(format!("{PIP} {PDM}"));
-                run(".venv/bin/pdm sync --prod --no-self".into());
+                let command = if locked("pdm.lock") { "sync" } else { "install" };
+                run(format!(".venv/bin/pdm {command} --prod --no-self"));
             }
             Manager::Pipenv => {
                 run(format!("{PIP} {PIPENV}"));
-                let locked = tree.files.is_file("Pipfile.lock");
                 // The environment that the program lies in is the one to fill.
-                let command = if locked { "sync" } else { "install --skip-lock" };
+                let command = if locked("Pipfile.lock") { "sync" } else { "install --skip-lock" };
                 run(format!("VIRTUAL_ENV=\"$PWD/.venv\" .venv/bin/pipenv {command}"));
             }
+            Manager::Conda => {}
         }
         self.manifests(tree, draft);
         draft.because(format!("install = {}", draft.plan.install.join(" && ")), "into an environment of the app's own");
@@ -116,7 +143,9 @@ impl Manager {
                 || line.contains("@ file:")
         };
         let refers = lines(&tree.requirements).any(|(_, line)| local(line) || line.contains("requirements/"));
-        let packaged = tree.files.is_file("setup.py")
+        let bare = self == Manager::Pip && !tree.files.is_file("requirements.txt") && tree.project.is_none();
+        let packaged = bare
+            || tree.files.is_file("setup.py")
             || (self == Manager::Uv
                 && tree.project.as_ref().is_some_and(|project| project.get(&["build-system"]).is_some()))
             || tree.project.as_ref().is_some_and(|project| project.get(&["tool", "uv", "workspace"]).is_some());
@@ -125,10 +154,71 @@ impl Manager {
     }
 }
 
+/// Files of requirements, in the order in which they are looked for.
+pub(super) const REQUIREMENTS: &[&str] =
+    &["requirements.txt", "requirements/production.txt", "requirements/prod.txt", "requirements/base.txt"];
+
+/// The release of uv, or the range that the project demands.
+fn uv(tree: &Tree<'_>) -> String {
+    let wanted = tree.project.as_ref().and_then(|project| project.str(&["tool", "uv", "required-version"]));
+    ranged("uv", wanted, UV)
+}
+
+/// The release of Poetry; version 1 where the lockfile or the project demands it.
+fn poetry(tree: &Tree<'_>) -> String {
+    let wanted = tree.project.as_ref().and_then(|project| project.str(&["tool", "poetry", "requires-poetry"]));
+    ranged("poetry", wanted, POETRY)
+}
+
+fn ranged(name: &str, wanted: Option<&str>, otherwise: &str) -> String {
+    let plain =
+        |text: &&str| text.len() < 60 && text.chars().all(|c| c.is_ascii_alphanumeric() || "<>=!~.*, ".contains(c));
+    match wanted.filter(plain).filter(|text| text.starts_with(['<', '>', '=', '~', '!'])) {
+        Some(range) => quote(&format!("{name}{}", range.replace(' ', ""))),
+        None => otherwise.to_owned(),
+    }
+}
+
+/// Conda makes the whole environment, Python included.
+fn conda(tree: &Tree<'_>, draft: &mut Draft) {
+    let file = tree.files.first(super::CONDA).unwrap_or("environment.yml");
+    let command = format!("conda env create --yes --prefix .venv --file {file}");
+    draft.because_of(format!("install = {command}"), "makes the environment that the file describes", At::file(file));
+    draft.plan.install.push(command);
+    draft.recipe.manifests = vec![file.to_owned()];
+    draft.recipe.caches.push(("conda", "/opt/conda/pkgs"));
+    draft.recipe.build = Some((&images::CONDA, images::CONDA.default.to_owned()));
+    draft.tool("conda", "Conda (conda-forge.org/download)");
+}
+
+/// Installs the project itself too, whose scripts are wanted.
+pub(super) fn install_project(draft: &mut Draft) {
+    let mut pip = None;
+    for command in &mut draft.plan.install {
+        *command = command.replace(" --no-root", "").replace(" --no-self", "");
+        if command.starts_with(PIP) && !command.contains(" -r ") {
+            pip = Some(());
+        }
+    }
+    let managed = draft
+        .plan
+        .install
+        .iter()
+        .any(|command| [" sync", "poetry install", "pdm install"].iter().any(|w| command.contains(w)));
+    if !managed && pip.is_some() && !draft.plan.install.iter().any(|command| command.ends_with(" .")) {
+        draft.plan.install.push(format!("{PIP} ."));
+    }
+    draft.recipe.install_needs_source = true;
+}
+
 /// Requirements as they are; of a project only what it depends on, as it need not be a package.
 fn pip(tree: &Tree<'_>, run: &mut impl FnMut(String)) {
     if tree.files.is_file("requirements.txt") {
         run(format!("{PIP} -r requirements.txt"));
+        return;
+    }
+    if let Some(file) = tree.files.first(&REQUIREMENTS[1..]) {
+        run(format!("{PIP} -r {file}"));
         return;
     }
     let list = tree.project.as_ref().and_then(|project| project.get(&["project", "dependencies"])?.as_array());

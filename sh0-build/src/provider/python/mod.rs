@@ -13,14 +13,34 @@ use crate::images;
 use crate::text::{At, Toml, find_line, lines};
 use crate::tree::Files;
 
-/// The interpreter of the virtual environment, from the folder of the app.
-pub(super) const VENV_PYTHON: &str = ".venv/bin/python";
-
 /// What marks a Python tree, whatever else is in it.
 const MANIFESTS: &[&str] =
     &["requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "manage.py", "poetry.lock", "uv.lock", "pdm.lock"];
 
-/// Files that start an app where nothing says how.
+/// Scripts that are run as they are.
+pub(super) const SCRIPTS: &[&str] = &[
+    "main.py",
+    "app.py",
+    "start.py",
+    "server.py",
+    "run.py",
+    "bot.py",
+    "hello.py",
+    "wsgi.py",
+    "asgi.py",
+    "application.py",
+    "api.py",
+    "__main__.py",
+    "src/main.py",
+    "src/app.py",
+    "src/server.py",
+    "src/bot.py",
+    "app/main.py",
+    "app/app.py",
+    "api/main.py",
+];
+
+/// Files that may hold the application.
 pub(super) const ENTRIES: &[&str] = &[
     "main.py",
     "app.py",
@@ -37,6 +57,12 @@ pub(super) const ENTRIES: &[&str] = &[
     "app/__init__.py",
     "api/main.py",
     "src/__init__.py",
+    "api/index.py",
+    "src/server.py",
+    "server/main.py",
+    "backend/main.py",
+    "start.py",
+    "hello.py",
 ];
 
 /// Whether a Procfile starts Python.
@@ -45,6 +71,9 @@ fn in_procfile(files: Files<'_>) -> bool {
     let program = procfile.as_ref().and_then(|procfile| procfile.main()?.split_whitespace().next());
     matches!(program, Some("python" | "python3"))
 }
+
+/// What Conda reads.
+pub(super) const CONDA: &[&str] = &["environment.yml", "environment.yaml"];
 
 pub(crate) struct Python;
 
@@ -58,8 +87,8 @@ impl Provider for Python {
     }
 
     fn recognises(&self, files: Files<'_>) -> bool {
-        let entry = files.first(&ENTRIES[..9]).is_some() && !files.is_file("package.json");
-        files.first(MANIFESTS).is_some() || entry || in_procfile(files)
+        let script = files.first(&SCRIPTS[..11]).is_some() && !files.is_file("package.json");
+        files.first(MANIFESTS).is_some() || files.first(CONDA).is_some() || script || in_procfile(files)
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
@@ -68,7 +97,8 @@ impl Provider for Python {
             Some(Err(error)) => return refuse(error),
             None => None,
         };
-        let tree = Tree { files, project, requirements: files.text("requirements.txt").unwrap_or_default() };
+        let list = files.first(manager::REQUIREMENTS).unwrap_or("requirements.txt");
+        let tree = Tree { files, project, list, requirements: files.text(list).unwrap_or_default() };
         let mut draft = Draft::default();
         tree.plan(&mut draft);
         Ok(draft)
@@ -78,6 +108,8 @@ impl Provider for Python {
 pub(super) struct Tree<'a> {
     pub(super) files: Files<'a>,
     pub(super) project: Option<Toml>,
+    /// The file of requirements, and its text.
+    list: &'static str,
     pub(super) requirements: String,
 }
 
@@ -102,13 +134,23 @@ impl Tree<'_> {
                 draft.path(".venv/bin");
                 manager.install(self, draft);
                 self.system_packages(draft);
+                if manager == Manager::Conda {
+                    // The environment holds a Python of its own.
+                    draft.recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
+                    draft.plan.tools.retain(|tool| tool.program != "python3");
+                }
             }
             None => {
                 draft.tool("python3", "Python 3 (Debian: apt-get install python3)");
-                draft.because("install = nothing", "no file names dependencies");
+                // Debian has no `python`; an environment has one.
+                let command = "python3 -m venv --without-pip .venv";
+                draft.because(format!("install = {command}"), "no file names dependencies");
+                draft.plan.install.push(command.into());
+                draft.recipe.build = Some((&images::PYTHON_SLIM, version.clone()));
+                draft.path(".venv/bin");
             }
         }
-        draft.recipe.run = Some((&images::PYTHON, version));
+        draft.recipe.run.get_or_insert((&images::PYTHON, version));
         draft.recipe.ignore.extend(["**/__pycache__", "**/*.pyc", ".venv", "venv"].map(str::to_owned));
         start::find(self, draft);
     }
@@ -146,16 +188,24 @@ impl Tree<'_> {
     /// Where a dependency is named: in requirements, in the project's tables, or in the Pipfile.
     pub(super) fn dependency(&self, name: &str) -> Option<At> {
         if let Some((line, _)) = lines(&self.requirements).find(|(_, line)| package_name(line) == name) {
-            return Some(At::line("requirements.txt", line));
+            return Some(At::line(self.list, line));
         }
         if let Some(project) = &self.project
             && let Some(at) = in_project(project, name)
         {
             return Some(at);
         }
-        let pipfile = self.files.text("Pipfile")?;
-        let (line, _) = find_line(&pipfile, |line| line.contains('=') && package_name(line) == name)?;
-        Some(At::line("Pipfile", line))
+        if let Some(pipfile) = self.files.text("Pipfile")
+            && let Some((line, _)) = find_line(&pipfile, |line| line.contains('=') && package_name(line) == name)
+        {
+            return Some(At::line("Pipfile", line));
+        }
+        let file = self.files.first(CONDA)?;
+        let text = self.files.text(file)?;
+        let (line, _) = find_line(&text, |line| {
+            line.trim_start().strip_prefix("- ").is_some_and(|item| package_name(item) == name)
+        })?;
+        Some(At::line(file, line))
     }
 
     /// Libraries that common packages load at run time; the image that builds has their headers.

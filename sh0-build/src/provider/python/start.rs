@@ -1,30 +1,55 @@
 //! How a Python app is started.
 
-use super::{ENTRIES, Tree, VENV_PYTHON};
-use crate::draft::{Draft, FixedPort};
+use sh0_core::model::OWN_PORT;
+
+use super::{ENTRIES, SCRIPTS, Tree};
+use crate::draft::{Draft, FixedPort, quote};
 use crate::text::{At, find_line, lines};
 
+/// Frameworks by package, the more deciding ones first: Gradio brings FastAPI, FastAPI brings Starlette.
+const FRAMEWORKS: &[(&str, &str)] = &[
+    ("django", "django"),
+    ("fasthtml", "python-fasthtml"),
+    ("streamlit", "streamlit"),
+    ("gradio", "gradio"),
+    ("google-adk", "google-adk"),
+    ("chainlit", "chainlit"),
+    ("reflex", "reflex"),
+    ("nicegui", "nicegui"),
+    ("litestar", "litestar"),
+    ("fastapi", "fastapi"),
+    ("flask", "flask"),
+    ("quart", "quart"),
+    ("sanic", "sanic"),
+    ("starlette", "starlette"),
+    ("tornado", "tornado"),
+    ("aiohttp", "aiohttp"),
+    ("bottle", "bottle"),
+    ("falcon", "falcon"),
+    ("pyramid", "pyramid"),
+    ("dash", "dash"),
+    ("panel", "panel"),
+    ("robyn", "robyn"),
+];
+
 pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) {
-    let framework = [
-        ("django", "django"),
-        ("fastapi", "fastapi"),
-        ("flask", "flask"),
-        ("fasthtml", "python-fasthtml"),
-        ("starlette", "starlette"),
-        ("streamlit", "streamlit"),
-        ("gradio", "gradio"),
-    ]
-    .into_iter()
-    .find_map(|(name, package)| Some((name, tree.dependency(package)?)));
+    let framework = FRAMEWORKS.iter().find_map(|(name, package)| Some((*name, tree.dependency(package)?)));
     if let Some((name, at)) = &framework {
         draft.plan.framework = Some((*name).to_owned());
         draft.because_of(format!("framework = {name}"), "it is among the dependencies", at.clone());
     }
     match framework.map(|(name, _)| name) {
         Some("django") => django(tree, draft),
-        Some("fastapi" | "fasthtml" | "starlette") => asgi(tree, draft),
+        Some("fastapi" | "starlette" | "fasthtml" | "litestar" | "quart") => asgi(tree, draft),
         Some("flask") => flask(tree, draft),
         Some("streamlit") => streamlit(tree, draft),
+        Some("chainlit") => page(tree, draft, "chainlit run", "--headless --host 0.0.0.0 --port ${PORT:-8000}"),
+        Some("gradio") => {
+            // Gradio reads these (gradio.app/guides/environment-variables).
+            draft.env("GRADIO_SERVER_NAME", "0.0.0.0");
+            draft.env("GRADIO_SERVER_PORT", OWN_PORT);
+            script(tree, draft);
+        }
         _ => script(tree, draft),
     }
 }
@@ -33,35 +58,68 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) {
 fn django(tree: &Tree<'_>, draft: &mut Draft) {
     let Some((module, at)) = django_application(tree) else {
         if tree.files.is_file("manage.py") {
-            development(
-                draft,
-                format!("{VENV_PYTHON} manage.py runserver --noreload 0.0.0.0:$PORT"),
-                At::file("manage.py"),
-            );
+            development(draft, "python manage.py runserver --noreload 0.0.0.0:$PORT", At::file("manage.py"));
         } else {
             script(tree, draft);
         }
         return;
     };
-    if tree.dependency("gunicorn").is_some() {
+    let migrate = if tree.files.is_file("manage.py") { "python manage.py migrate && " } else { "" };
+    let asgi = ["uvicorn", "daphne", "hypercorn"].into_iter().find(|server| tree.dependency(server).is_some());
+    if tree.dependency("gunicorn").is_some() || asgi.is_none() {
+        with_server(tree, draft, "gunicorn");
         draft.start(
-            format!("{VENV_PYTHON} -m gunicorn --bind 0.0.0.0:$PORT {module}.wsgi:application"),
-            "gunicorn is among the dependencies; the project's package has a wsgi.py",
-            Some(at),
-        );
-    } else if tree.dependency("uvicorn").is_some() {
-        draft.start(
-            format!("{VENV_PYTHON} -m uvicorn --host 0.0.0.0 --port $PORT {module}.asgi:application"),
-            "uvicorn is among the dependencies; the project's package has an asgi.py",
+            format!("{migrate}gunicorn --bind 0.0.0.0:${{PORT:-8000}} {module}.wsgi:application"),
+            "the project's WSGI application, behind gunicorn; migrations first, which do nothing when they are done",
             Some(at),
         );
     } else {
-        development(draft, format!("{VENV_PYTHON} manage.py runserver --noreload 0.0.0.0:$PORT"), at);
+        let command = match asgi {
+            Some("daphne") => format!("daphne -b 0.0.0.0 -p ${{PORT:-8000}} {module}.asgi:application"),
+            Some("hypercorn") => format!("hypercorn --bind 0.0.0.0:${{PORT:-8000}} {module}.asgi:application"),
+            _ => format!("uvicorn --host 0.0.0.0 --port ${{PORT:-8000}} {module}.asgi:application"),
+        };
+        draft.start(format!("{migrate}{command}"), "the project's ASGI application; migrations first", Some(at));
     }
     collect_static(tree, draft, &module);
 }
 
+/// A production server, installed where the tree names none: the development servers of frameworks are not for this.
+fn with_server(tree: &Tree<'_>, draft: &mut Draft, server: &'static str) {
+    if tree.dependency(server).is_some() || draft.plan.install.is_empty() {
+        return;
+    }
+    let release = if server == "gunicorn" { "gunicorn==23.0.0" } else { "uvicorn==0.35.0" };
+    draft.because(
+        format!("install += {release}"),
+        "no production server is among the dependencies; the framework's own is for development",
+    );
+    draft.warn(format!("{server} is not among the dependencies and is added; name it there to choose its release"));
+    draft.plan.install.push(format!("{} {release}", super::manager::PIP));
+}
+
+/// `WSGI_APPLICATION` of the settings that manage.py names, else a package with a wsgi.py.
 fn django_application(tree: &Tree<'_>) -> Option<(String, At)> {
+    let dotted = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c));
+    let quoted = |line: &str| line.split(['"', '\'']).rev().nth(1).map(str::to_owned);
+    let settings = tree.files.text("manage.py").and_then(|text| {
+        let (_, line) = find_line(&text, |line| line.contains("DJANGO_SETTINGS_MODULE"))?;
+        quoted(line).filter(|module| dotted(module))
+    });
+    let file = settings.map(|module| module.replace('.', "/"));
+    let candidates = file
+        .into_iter()
+        .flat_map(|base| [format!("{base}.py"), format!("{base}/base.py"), format!("{base}/__init__.py")]);
+    for file in candidates {
+        let Some(text) = tree.files.text(&file) else { continue };
+        let Some((line, found)) = find_line(&text, |line| line.trim_start().starts_with("WSGI_APPLICATION")) else {
+            continue;
+        };
+        let module = quoted(found).and_then(|path| path.strip_suffix(".wsgi.application").map(str::to_owned));
+        if let Some(module) = module.filter(|module| dotted(module)) {
+            return Some((module, At::line(file, line)));
+        }
+    }
     let is_module = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     tree.files.names("").into_iter().filter(|name| is_module(name)).find_map(|name| {
         let file = ["wsgi.py", "asgi.py"]
@@ -74,13 +132,13 @@ fn django_application(tree: &Tree<'_>) -> Option<(String, At)> {
 
 /// Where WhiteNoise serves what `collectstatic` gathered, it has to be gathered.
 fn collect_static(tree: &Tree<'_>, draft: &mut Draft, module: &str) {
-    let file = format!("{module}/settings.py");
+    let file = format!("{}/settings.py", module.replace('.', "/"));
     let root = tree
         .files
         .text(&file)
         .and_then(|text| find_line(&text, |line| line.starts_with("STATIC_ROOT")).map(|(line, _)| line));
     if let (Some(line), Some(_)) = (root, tree.dependency("whitenoise")) {
-        let command = format!("{VENV_PYTHON} manage.py collectstatic --noinput");
+        let command = "python manage.py collectstatic --noinput".to_owned();
         draft.because_of(
             format!("build = {command}"),
             "STATIC_ROOT is set and WhiteNoise serves it",
@@ -90,7 +148,7 @@ fn collect_static(tree: &Tree<'_>, draft: &mut Draft, module: &str) {
     }
 }
 
-fn development(draft: &mut Draft, command: String, at: At) {
+fn development(draft: &mut Draft, command: impl Into<String>, at: At) {
     draft.start(
         command,
         "the framework's development server, as no production server is among the dependencies",
@@ -125,40 +183,58 @@ fn application(tree: &Tree<'_>, classes: &[&str]) -> Option<(String, String, At)
 }
 
 fn asgi(tree: &Tree<'_>, draft: &mut Draft) {
-    let Some((module, name, at)) = application(tree, &["FastAPI", "FastHTML", "Starlette"]) else {
+    let classes = ["FastAPI", "Starlette", "FastHTML", "Litestar", "Quart"];
+    let Some((module, name, at)) = application(tree, &classes).or_else(|| fast_app(tree)) else {
         return script(tree, draft);
     };
     let why = format!("`{name}` of {module} is the application");
-    // FastHTML needs uvicorn itself.
-    let brought = fastapi_standard(tree) || tree.dependency("python-fasthtml").is_some();
-    if tree.dependency("uvicorn").is_some() || brought {
-        draft.start(format!("{VENV_PYTHON} -m uvicorn --host 0.0.0.0 --port $PORT {module}:{name}"), why, Some(at));
-    } else if tree.dependency("hypercorn").is_some() {
-        draft.start(format!("{VENV_PYTHON} -m hypercorn --bind 0.0.0.0:$PORT {module}:{name}"), why, Some(at));
+    let gunicorn = tree.dependency("gunicorn").is_some() && tree.dependency("uvicorn-worker").is_some();
+    let command = if gunicorn {
+        format!("gunicorn --bind 0.0.0.0:${{PORT:-8000}} --worker-class uvicorn_worker.UvicornWorker {module}:{name}")
+    } else if tree.dependency("uvicorn").is_none() && tree.dependency("hypercorn").is_some() {
+        format!("hypercorn --bind 0.0.0.0:${{PORT:-8000}} {module}:{name}")
     } else {
-        draft.warn("no ASGI server is among the dependencies; add uvicorn");
-        script(tree, draft);
-    }
+        if !brings_uvicorn(tree) {
+            with_server(tree, draft, "uvicorn");
+        }
+        format!("uvicorn {module}:{name} --host 0.0.0.0 --port ${{PORT:-8000}}")
+    };
+    draft.start(command, why, Some(at));
 }
 
-/// `fastapi[standard]` brings uvicorn.
-fn fastapi_standard(tree: &Tree<'_>) -> bool {
+/// `app, rt = fast_app()` of FastHTML, which runs itself only where `serve()` stands.
+fn fast_app(tree: &Tree<'_>) -> Option<(String, String, At)> {
+    let file = tree.files.first(&ENTRIES[..10])?;
+    let text = tree.files.text(file)?;
+    let (line, found) = find_line(&text, |line| line.contains("fast_app("))?;
+    let name = found.split(['=', ',']).next()?.trim();
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    plain.then(|| (file.trim_end_matches(".py").replace('/', "."), name.to_owned(), At::line(file, line)))
+}
+
+/// uvicorn is there: named, or brought by `fastapi[standard]` or FastHTML.
+fn brings_uvicorn(tree: &Tree<'_>) -> bool {
     let project = tree.project.as_ref().map(|project| project.text.as_str()).unwrap_or_default();
-    [tree.requirements.as_str(), project]
-        .iter()
-        .any(|text| text.contains("fastapi[standard]") || text.contains("fastapi[all]"))
+    let extra = |text: &&str| text.contains("fastapi[standard]") || text.contains("fastapi[all]");
+    ["uvicorn", "python-fasthtml", "gradio"].iter().any(|name| tree.dependency(name).is_some())
+        || [tree.requirements.as_str(), project].iter().any(extra)
 }
 
 fn flask(tree: &Tree<'_>, draft: &mut Draft) {
     let Some((module, name, at)) = application(tree, &["Flask"]) else {
         return flask_factory(tree, draft);
     };
-    if tree.dependency("gunicorn").is_some() {
-        let why = format!("gunicorn is among the dependencies; `{name}` of {module} is the application");
-        draft.start(format!("{VENV_PYTHON} -m gunicorn --bind 0.0.0.0:$PORT {module}:{name}"), why, Some(at));
-    } else {
-        development(draft, format!("{VENV_PYTHON} -m flask --app {module}:{name} run --host 0.0.0.0 --port $PORT"), at);
+    // A script that listens on every address is meant to be run as it is.
+    let file = at.file.clone();
+    let serves = |text: &str| text.contains(".run(") && text.contains("0.0.0.0") && text.contains("__main__");
+    if tree.dependency("gunicorn").is_none() && tree.files.text(&file).is_some_and(|text| serves(&text)) {
+        draft.start(format!("python {}", quote(&file)), "the script runs its application on every address", Some(at));
+        draft.warn("the app runs on its framework's development server; add gunicorn to its dependencies");
+        return fixed_port(tree, draft, &file);
     }
+    with_server(tree, draft, "gunicorn");
+    let why = format!("`{name}` of {module} is the application, behind gunicorn");
+    draft.start(format!("gunicorn --bind 0.0.0.0:${{PORT:-8000}} {module}:{name}"), why, Some(at));
 }
 
 /// `create_app()` makes the application.
@@ -171,39 +247,75 @@ fn flask_factory(tree: &Tree<'_>, draft: &mut Draft) {
         Some((module, At::line(file, line)))
     });
     let Some((module, at)) = found else { return script(tree, draft) };
-    if tree.dependency("gunicorn").is_some() {
-        draft.start(
-            format!("{VENV_PYTHON} -m gunicorn --bind 0.0.0.0:$PORT '{module}:create_app()'"),
-            "create_app makes the application",
-            Some(at),
-        );
-    } else {
-        development(draft, format!("{VENV_PYTHON} -m flask --app {module} run --host 0.0.0.0 --port $PORT"), at);
-    }
+    with_server(tree, draft, "gunicorn");
+    draft.start(
+        format!("gunicorn --bind 0.0.0.0:${{PORT:-8000}} '{module}:create_app()'"),
+        "create_app makes the application",
+        Some(at),
+    );
 }
 
 fn streamlit(tree: &Tree<'_>, draft: &mut Draft) {
-    let files = ["streamlit_app.py", "app.py", "main.py", "src/app.py"];
-    let Some(file) = tree.files.first(&files) else { return script(tree, draft) };
-    let command = format!(
-        "{VENV_PYTHON} -m streamlit run {file} --server.address 0.0.0.0 --server.port $PORT --server.headless true"
-    );
-    draft.start(command, "the usual name of a Streamlit page", Some(At::file(file)));
+    let options = "--server.address 0.0.0.0 --server.port ${PORT:-8501} --server.headless true";
+    page(tree, draft, "streamlit run", options);
 }
 
-/// A script with a usual name, run as it is.
+/// A page that its framework's own program runs.
+fn page(tree: &Tree<'_>, draft: &mut Draft, program: &str, options: &str) {
+    let files = ["streamlit_app.py", "app.py", "main.py", "Home.py", "src/app.py", "src/main.py"];
+    let Some(file) = tree.files.first(&files) else { return script(tree, draft) };
+    draft.start(format!("{program} {file} {options}"), "the usual name of the page", Some(At::file(file)));
+}
+
+/// A script with a usual name, else one that the project installs, else a package that can be run.
 fn script(tree: &Tree<'_>, draft: &mut Draft) {
-    let python = if draft.plan.install.is_empty() { "python3" } else { VENV_PYTHON };
-    let Some(file) = tree.files.first(&ENTRIES[..12]) else {
-        let package = tree.files.names("").into_iter().find(|name| tree.files.is_file(&format!("{name}/__main__.py")));
-        if let Some(package) = package.filter(|name| crate::detect::is_dir_name(name)) {
-            let at = At::file(format!("{package}/__main__.py"));
-            draft.start(format!("{python} -m {package}"), "the package can be run", Some(at));
+    if let Some(file) = tree.files.first(SCRIPTS) {
+        draft.start(format!("python {file}"), "the usual name of the first script", Some(At::file(file)));
+        return fixed_port(tree, draft, file);
+    }
+    if let Some((name, at)) = installed_script(tree) {
+        let package =
+            tree.project.as_ref().and_then(|project| project.get(&["tool", "poetry", "package-mode"])?.as_bool());
+        if package == Some(false) {
+            draft.start(format!("poetry run {name}"), "a script of a project that is no package", Some(at));
+        } else {
+            super::manager::install_project(draft);
+            draft.start(name, "the project installs this script", Some(at));
         }
         return;
+    }
+    let packages = tree.files.names("");
+    let main = |folder: &str, name: &str| {
+        tree.files.is_file(&format!("{folder}{name}/__main__.py")).then(|| (folder.to_owned(), name.to_owned()))
     };
-    draft.start(format!("{python} {file}"), "the usual name of the first script", Some(At::file(file)));
-    fixed_port(tree, draft, file);
+    let package = packages
+        .iter()
+        .find_map(|name| main("", name))
+        .or_else(|| tree.files.names("src").iter().find_map(|name| main("src/", name)));
+    if let Some((folder, name)) = package.filter(|(_, name)| crate::detect::is_dir_name(name)) {
+        let at = At::file(format!("{folder}{name}/__main__.py"));
+        let path = if folder.is_empty() { "" } else { "PYTHONPATH=src " };
+        draft.start(format!("{path}python -m {name}"), "the package can be run", Some(at));
+    }
+}
+
+/// The one script of the project's, or the one with its name or a usual one.
+fn installed_script(tree: &Tree<'_>) -> Option<(String, At)> {
+    let project = tree.project.as_ref()?;
+    let own =
+        project.str(&["project", "name"]).or_else(|| project.str(&["tool", "poetry", "name"])).unwrap_or_default();
+    for path in [&["project", "scripts"][..], &["tool", "poetry", "scripts"]] {
+        let Some(scripts) = project.get(path).and_then(|scripts| scripts.as_table()) else { continue };
+        let usual = [own, "start", "serve", "server", "web", "app", "main", "run"];
+        let name = match scripts.len() {
+            1 => scripts.keys().next()?.as_str(),
+            _ => usual.into_iter().find(|name| scripts.contains_key(*name))?,
+        };
+        let mut key = path.to_vec();
+        key.push(name);
+        return Some((quote(name), project.at(&key)));
+    }
+    None
 }
 
 /// A script that never looks at `PORT` gets the port that it names.

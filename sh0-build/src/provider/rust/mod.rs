@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use sh0_core::Result;
+use sh0_core::model::OWN_PORT;
 
 use super::Provider;
 use crate::draft::{Draft, refuse};
 use crate::images;
 use crate::render::run_time_entries;
 use crate::text::{At, Toml};
-use crate::tree::Files;
+use crate::tree::{Files, Kind};
 
 pub(crate) struct Rust;
 
@@ -24,6 +25,11 @@ impl Provider for Rust {
 
     fn recognises(&self, files: Files<'_>) -> bool {
         files.is_file("Cargo.toml")
+    }
+
+    fn has_member(&self, files: Files<'_>, folder: &str) -> bool {
+        let Some(Ok(manifest)) = Toml::read(files, "Cargo.toml") else { return false };
+        members(files, &manifest).iter().any(|member| member == folder)
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
@@ -52,6 +58,8 @@ fn toolchain(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
     draft.because(format!("version = {version}"), "builds whatever an older release builds");
     if let Some(file) = files.first(&["rust-toolchain.toml", "rust-toolchain"]) {
         draft.because_of("toolchain = as the file says", "rustup reads it", At::file(file));
+    } else if let Some(pin) = crate::draft::tool_versions(files, &["rust"]) {
+        draft.because_of(format!("version >= {}", pin.wanted), format!("{} asks for it", pin.by), pin.at);
     } else if let Some(minimum) = manifest.str(&["package", "rust-version"]) {
         draft.because_of(
             format!("version >= {minimum}"),
@@ -70,6 +78,11 @@ fn framework(manifest: &Toml, draft: &mut Draft) {
         ("poem", "poem"),
         ("salvo", "salvo"),
         ("tide", "tide"),
+        ("loco", "loco-rs"),
+        ("leptos", "leptos"),
+        ("dropshot", "dropshot"),
+        ("gotham", "gotham"),
+        ("tonic", "tonic"),
     ] {
         let path = ["dependencies", package];
         if manifest.get(&path).is_some() {
@@ -78,6 +91,7 @@ fn framework(manifest: &Toml, draft: &mut Draft) {
             if name == "rocket" {
                 // Rocket reads variables of its own (rocket.rs/guide, Configuration).
                 draft.env("ROCKET_ADDRESS", "0.0.0.0");
+                draft.env("ROCKET_PORT", OWN_PORT);
             }
             return;
         }
@@ -97,11 +111,12 @@ fn build(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
     let command = format!("cargo build --release{locked}{}", binary.flags);
     draft.because_of(format!("build = {command}"), format!("makes the binary `{}`", binary.name), binary.at.clone());
     draft.plan.build.push(command);
-    let target = format!("target/release/{}", binary.name);
-    let rocket = draft.plan.framework.as_deref() == Some("rocket");
-    let start = if rocket { format!("ROCKET_PORT=$PORT ./{target}") } else { format!("./{target}") };
-    draft.start(start, "the binary that the build makes", Some(binary.at));
-    recipe(files, manifest, draft, &target);
+    // Out of `target`, which may be kept between builds and is large.
+    let folder = if files.0.kind("bin").is_none_or(|kind| kind == Kind::Folder) { "bin" } else { "out" };
+    let shipped = format!("{folder}/{}", binary.name);
+    draft.plan.build.push(format!("mkdir -p {folder} && cp target/release/{} {shipped}", binary.name));
+    draft.start(format!("./{shipped}"), "the binary that the build makes", Some(binary.at));
+    recipe(files, manifest, draft, &shipped);
 }
 
 fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
@@ -122,6 +137,10 @@ fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
         recipe.before_install.push("mkdir -p src && touch src/main.rs".into());
     }
     recipe.caches.extend([("cargo-registry", "/usr/local/cargo/registry"), ("cargo-git", "/usr/local/cargo/git/db")]);
+    // What was built of dependencies stays; Cargo judges sources by their times, and those of another app or of an older
+    // release must not pass for built.
+    recipe.caches.push(("cargo-target", "/app/target"));
+    recipe.before_build.push("find . -path ./target -prune -o -type f -exec touch {} +");
     recipe.ignore.push("target".into());
     recipe.build = Some((&images::RUST, images::RUST.default.to_owned()));
     recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
@@ -159,22 +178,34 @@ struct Binary {
 
 impl Binary {
     fn find(files: Files<'_>, manifest: &Toml, draft: &mut Draft) -> Option<Binary> {
-        if let Some(binary) = Self::of_package(files, manifest, "", draft) {
-            return Some(binary);
+        let mut members = members(files, manifest);
+        match crate::config::root(files).filter(|folder| members.contains(folder)) {
+            Some(folder) => members = vec![folder],
+            None => {
+                if let Some(binary) = Self::of_package(files, manifest, "", draft) {
+                    return Some(binary);
+                }
+            }
         }
-        let members = members(files, manifest);
         let mut found: Vec<Binary> = Vec::new();
         for member in &members {
             let Some(Ok(package)) = Toml::read(files, &format!("{member}/Cargo.toml")) else { continue };
             if let Some(mut binary) = Self::of_package(files, &package, &format!("{member}/"), draft) {
                 let name = package.str(&["package", "name"]).unwrap_or_default();
                 binary.flags = format!(" --package {name}{}", binary.flags);
+                if found.is_empty() && draft.plan.framework.is_none() {
+                    framework(&package, draft);
+                }
                 found.push(binary);
             }
         }
         if found.len() > 1 {
             let names: Vec<&str> = found.iter().map(|binary| binary.name.as_str()).collect();
-            draft.warn(format!("the workspace has several programs ({}); `{}` is taken: set build and start_command in sh0.toml for another", names.join(", "), names[0]));
+            draft.warn(format!(
+                "the workspace has several programs ({}); `{}` is taken: set root in sh0.toml to the folder of another",
+                names.join(", "),
+                names[0]
+            ));
         }
         found.into_iter().next()
     }
@@ -227,17 +258,13 @@ fn is_crate_name(name: &str) -> bool {
         && !name.starts_with('-')
 }
 
-/// The folders of a workspace, one level of `*` resolved.
+/// The folders of a workspace.
 fn members(files: Files<'_>, manifest: &Toml) -> Vec<String> {
-    let listed = manifest.get(&["workspace", "members"]).and_then(|list| list.as_array());
-    let patterns = listed.into_iter().flatten().filter_map(|item| item.as_str());
-    let mut found = Vec::new();
-    for pattern in patterns.take(1_000) {
-        match pattern.trim_start_matches("./").strip_suffix("/*") {
-            Some(folder) => found.extend(files.names(folder).into_iter().map(|name| format!("{folder}/{name}"))),
-            None => found.push(pattern.trim_start_matches("./").trim_end_matches('/').to_owned()),
-        }
-    }
-    found.truncate(1_000);
-    found
+    let list = |key: &str| {
+        let listed = manifest.get(&["workspace", key]).and_then(|list| list.as_array());
+        listed.into_iter().flatten().filter_map(|item| item.as_str()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut patterns = list("members");
+    patterns.extend(list("exclude").into_iter().map(|folder| format!("!{folder}")));
+    crate::provider::members(files, &patterns, "Cargo.toml")
 }

@@ -4,12 +4,74 @@ use sh0_core::Result;
 
 use super::Provider;
 use crate::detect::is_dir_name;
-use crate::draft::Draft;
+use crate::draft::{Borrow, Draft};
+use crate::images;
 use crate::text::{At, find_line, lines};
 use crate::tree::Files;
 
 /// Where finished pages lie, in the order in which they are looked for.
-const FOLDERS: &[&str] = &["public", "dist", "build", "_site", "www", "site", "html", "htdocs"];
+const FOLDERS: &[&str] = &[
+    "public",
+    "dist",
+    "build",
+    "_site",
+    "www",
+    "site",
+    "html",
+    "htdocs",
+    "out",
+    "static",
+    "docs",
+    "app/public",
+    "web",
+];
+
+/// A program that makes pages out of a tree without a manifest of any language.
+struct Generator {
+    name: &'static str,
+    /// Its configuration, and the folder beside it that gives it away.
+    marks: &'static [(&'static str, &'static str)],
+    build: &'static str,
+    folder: &'static str,
+    install_hint: &'static str,
+}
+
+const GENERATORS: &[Generator] = &[
+    Generator {
+        name: "zola",
+        marks: &[("zola.toml", "content"), ("config.toml", "templates")],
+        build: "zola build",
+        folder: "public",
+        install_hint: "Zola (getzola.org/documentation/getting-started/installation)",
+    },
+    Generator {
+        name: "hugo",
+        marks: &[
+            ("hugo.toml", "content"),
+            ("hugo.yaml", "content"),
+            ("hugo.yml", "content"),
+            ("hugo.json", "content"),
+            ("hugo.toml", "layouts"),
+            ("config/_default/hugo.toml", "content"),
+            ("config.toml", "archetypes"),
+            ("config.toml", "themes"),
+            ("config.toml", "layouts"),
+            ("config.yaml", "archetypes"),
+            ("config.yaml", "themes"),
+        ],
+        build: "hugo --gc --minify",
+        folder: "public",
+        install_hint: "Hugo (Debian: apt-get install hugo)",
+    },
+];
+
+fn generator(files: Files<'_>) -> Option<(&'static Generator, &'static str)> {
+    let marked = |generator: &'static Generator| {
+        let mark = generator.marks.iter().find(|(file, folder)| files.is_file(file) && files.is_folder(folder))?;
+        Some((generator, mark.0))
+    };
+    GENERATORS.iter().find_map(marked)
+}
 
 pub(crate) struct StaticFiles;
 
@@ -19,19 +81,44 @@ impl Provider for StaticFiles {
     }
 
     fn looks_for(&self) -> &'static str {
-        "static files: index.html, Staticfile, or index.html in public/, dist/, build/, _site/, www/, site/, html/, htdocs/"
+        "static files: index.html, Staticfile, index.html in public/, dist/, build/, _site/, www/, site/, html/, or the configuration of Hugo or Zola"
     }
 
     fn recognises(&self, files: Files<'_>) -> bool {
-        files.is_file("Staticfile") || files.is_file("index.html") || folder(files).is_some()
+        generator(files).is_some()
+            || ["Staticfile", "index.html", "index.htm"].iter().any(|name| files.is_file(name))
+            || folder(files).is_some()
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
         let mut draft = Draft::default();
         draft.plan.language = "static".into();
-        serve_tree(files, &mut draft);
+        match generator(files) {
+            Some((generator, mark)) => generate(generator, mark, &mut draft),
+            None => serve_tree(files, &mut draft),
+        }
         Ok(draft)
     }
+}
+
+/// Builds the pages, and serves them.
+fn generate(generator: &Generator, mark: &str, draft: &mut Draft) {
+    draft.plan.framework = Some(generator.name.to_owned());
+    draft.because_of(format!("framework = {}", generator.name), "this is its configuration", At::file(mark));
+    draft.because(format!("build = {}", generator.build), "makes the pages");
+    draft.plan.build.push(generator.build.to_owned());
+    draft.tool(generator.name, generator.install_hint);
+    draft.recipe.build = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
+    match generator.name {
+        "hugo" => draft.recipe.build_packages.extend(["hugo", "ca-certificates"]),
+        _ => draft.recipe.borrow.push(Borrow {
+            base: &images::ZOLA,
+            version: images::ZOLA.default.to_owned(),
+            from: "/bin/zola",
+            to: "/usr/local/bin/zola",
+        }),
+    }
+    serve(draft, generator.folder, "the generator writes its pages there", At::file(mark));
 }
 
 /// Serves what the tree holds already.

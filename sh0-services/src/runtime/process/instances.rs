@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::process::{PidfdFlags, Signal};
-use sh0_core::model::{AppId, Exit, InstanceName, InstanceState, Millis, Secret, Timestamp};
+use sh0_core::model::{AppId, Exit, InstanceName, InstanceState, Millis, OWN_PORT, Secret, Timestamp};
 use sh0_core::traits::Observed;
 use sh0_core::{Code, Error, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -188,7 +188,9 @@ impl Instances {
         }
         variables.extend(record.env.iter().chain(env).map(|(key, value)| (key.to_string(), value.clone())));
         if let Some(port) = record.port {
-            variables.insert("PORT".to_owned(), Secret::new(port.to_string()));
+            let port = Secret::new(port.to_string());
+            variables.values_mut().filter(|value| value.expose() == OWN_PORT).for_each(|value| *value = port.clone());
+            variables.insert("PORT".to_owned(), port);
         }
         Ok(Launch {
             shim_args: self.config.shim.args.clone(),

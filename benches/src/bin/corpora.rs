@@ -1,0 +1,9 @@
+//! `cargo xtask prove corpora --mirror FOLDER [--expected FILE.tsv] [--trees FOLDER] [--runs 5]`
+
+use std::process::ExitCode;
+
+use sh0_benches::rows::{self, corpora};
+
+fn main() -> ExitCode {
+    rows::main(corpora::prove())
+}

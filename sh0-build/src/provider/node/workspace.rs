@@ -1,0 +1,191 @@
+//! Workspaces of npm, yarn, pnpm and bun: their members, and which of them is the app.
+
+use super::Tree;
+use super::framework;
+use super::frameworks::Framework;
+use super::manager::Manager;
+use crate::draft::{Draft, quote};
+use crate::text::Json;
+use crate::tree::{Files, Sub};
+use crate::yaml::Yaml;
+
+/// More members than this are not looked at.
+const MAX_MEMBERS: usize = 500;
+
+/// A member that can be started or served.
+pub(super) struct Member<'a> {
+    pub(super) folder: String,
+    name: Option<String>,
+    files: Sub<'a>,
+    framework: Option<&'static Framework>,
+}
+
+/// The folders of the members, in order; empty for a tree that is no workspace.
+///
+/// A `pnpm-workspace.yaml` without `packages` holds settings, and makes none (pnpm.io/settings).
+pub(super) fn folders(files: Files<'_>, manifest: Option<&Json>) -> Vec<String> {
+    let listed = manifest.and_then(|manifest| {
+        let list = manifest.get(&["workspaces"])?;
+        let list = list.as_array().or_else(|| list.get("packages")?.as_array())?;
+        Some(list.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect::<Vec<_>>())
+    });
+    let pnpm = || {
+        let yaml = Yaml::parse(&files.text("pnpm-workspace.yaml")?).ok()?;
+        Some(
+            yaml.get(&["packages"])?
+                .list()
+                .iter()
+                .filter_map(|item| item.text().map(str::to_owned))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let patterns = listed.or_else(pnpm).unwrap_or_default();
+    expand(files, &patterns, "package.json")
+}
+
+/// The folders that patterns such as `apps/*`, `packages/**` and `!apps/old` name, where each has `manifest`.
+pub(crate) fn expand(files: Files<'_>, patterns: &[String], manifest: &str) -> Vec<String> {
+    let clean = |pattern: &str| pattern.trim_start_matches("./").trim_end_matches('/').to_owned();
+    let mut found: Vec<String> = Vec::new();
+    for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')).take(200) {
+        let mut heads = vec![String::new()];
+        for part in clean(pattern).split('/') {
+            let mut next: Vec<String> = Vec::new();
+            for head in heads.into_iter().take(MAX_MEMBERS) {
+                let join = |name: &str| if head.is_empty() { name.to_owned() } else { format!("{head}/{name}") };
+                match part {
+                    "**" => {
+                        next.push(head.clone());
+                        let below = |folder: &str| {
+                            let names = files
+                                .names(folder)
+                                .into_iter()
+                                .filter(|name| !matches!(name.as_str(), "node_modules" | ".git"));
+                            names
+                                .map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") })
+                                .filter(|path| files.is_folder(path))
+                                .collect::<Vec<_>>()
+                        };
+                        // Two levels: deeper workspaces are not seen in the wild.
+                        for one in below(&head).into_iter().take(MAX_MEMBERS) {
+                            next.extend(below(&one).into_iter().take(MAX_MEMBERS));
+                            next.push(one);
+                        }
+                    }
+                    part if part.contains('*') => {
+                        let (before, after) = part.split_once('*').unwrap_or((part, ""));
+                        let fits = |name: &String| {
+                            name.len() >= before.len() + after.len()
+                                && name.starts_with(before)
+                                && name.ends_with(after)
+                                && !name.starts_with('.')
+                        };
+                        next.extend(files.names(&head).iter().filter(|name| fits(name)).map(|name| join(name)));
+                    }
+                    part => next.push(join(part)),
+                }
+            }
+            heads = next;
+        }
+        found.extend(
+            heads.into_iter().filter(|folder| !folder.is_empty() && files.is_file(&format!("{folder}/{manifest}"))),
+        );
+    }
+    let excluded: Vec<String> = patterns.iter().filter_map(|pattern| Some(clean(pattern.strip_prefix('!')?))).collect();
+    found.retain(|folder| {
+        !excluded.iter().any(|out| {
+            out == folder
+                || out
+                    .strip_suffix("/*")
+                    .or(out.strip_suffix("/**"))
+                    .is_some_and(|parent| folder.starts_with(&format!("{parent}/")))
+        })
+    });
+    found.sort();
+    found.dedup();
+    found.truncate(MAX_MEMBERS);
+    found
+}
+
+/// The members that can be started or served.
+pub(super) fn apps<'a>(files: Files<'a>, folders: &[String]) -> Vec<Member<'a>> {
+    folders.iter().filter_map(|folder| Member::read(files, folder).filter(Member::runs)).collect()
+}
+
+impl<'a> Member<'a> {
+    pub(super) fn read(files: Files<'a>, folder: &str) -> Option<Member<'a>> {
+        let files = Sub::new(files, folder);
+        let tree = tree(&files)?;
+        let name = tree.manifest.str(&["name"]).map(str::to_owned);
+        let framework = framework::find(&tree).map(|(framework, _)| framework);
+        Some(Member { folder: folder.to_owned(), name, framework, files })
+    }
+
+    /// Whether it starts or serves something: a library does neither.
+    fn runs(&self) -> bool {
+        let Some(tree) = tree(&self.files) else { return false };
+        let page = || Files(&self.files).is_file("index.html");
+        tree.script("start").is_some()
+            || match self.framework {
+                // Libraries are built by Vite and shown in Storybook too.
+                Some(framework) if matches!(framework.name, "vite" | "rsbuild" | "parcel" | "storybook") => page(),
+                // A library may extend a server.
+                Some(framework)
+                    if framework.folder.is_none() && framework.start.is_empty() && framework.build.is_none() =>
+                {
+                    tree.script("build").is_some() && tree.script("dev").is_some()
+                }
+                Some(_) => true,
+                None => false,
+            }
+    }
+
+    /// As a person would point at it.
+    pub(super) fn label(&self) -> String {
+        match self.framework {
+            Some(framework) => format!("{} ({})", self.folder, framework.name),
+            None => self.folder.clone(),
+        }
+    }
+
+    pub(super) fn framework(&self) -> Option<&'static Framework> {
+        self.framework
+    }
+
+    /// How this member is built, by its manager from the root of the workspace, and how it is started or served.
+    pub(super) fn plan(&self, manager: Manager, version: Option<String>) -> Option<Draft> {
+        let tree = tree(&self.files)?;
+        let mut draft = Draft::default();
+        draft.plan.version = version;
+        if let Some((framework, at)) = framework::find(&tree) {
+            draft.plan.framework = Some(framework.name.to_owned());
+            draft.because_of(format!("framework = {}", framework.name), "it is among the dependencies", at);
+        }
+        tree.finish(&mut draft, manager, self.framework, framework::output(&tree, self.framework), true);
+        draft.path("node_modules/.bin");
+        let build = tree.script("build").map(|_| self.build(manager));
+        if let Some(command) = &build {
+            let why = "builds the member that is the app, and what it needs";
+            draft.because_of(format!("build = {command}"), why, tree.manifest.at(&["scripts", "build"]));
+        }
+        let mut draft = draft.moved_into(&self.folder);
+        draft.plan.build.extend(build);
+        Some(draft)
+    }
+
+    fn build(&self, manager: Manager) -> String {
+        let folder = quote(&self.folder);
+        match (manager, &self.name) {
+            (Manager::Npm, _) => format!("npm run build --workspace={folder}"),
+            (Manager::Pnpm, _) => format!("pnpm --filter {} run build", quote(&format!("./{}...", self.folder))),
+            (Manager::Yarn | Manager::Berry, Some(name)) => format!("yarn workspace {} run build", quote(name)),
+            (Manager::Bun, Some(name)) => format!("bun run --filter {} build", quote(name)),
+            _ => format!("cd {folder} && {} run build", manager.name()),
+        }
+    }
+}
+
+fn tree<'a>(files: &'a Sub<'_>) -> Option<Tree<'a>> {
+    let manifest = Json::read(Files(files), "package.json")?.ok().filter(|json| json.value.is_object())?;
+    Some(Tree { files: Files(files), manifest })
+}
