@@ -259,6 +259,14 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
     if !listens && !draft.plan.services.is_empty() {
         return Ok(());
     }
+    let builds = !draft.plan.install.is_empty() || !draft.plan.build.is_empty();
+    if let (Some(secret), true, false) = (options.build_secrets.first(), builds, options.buildkit) {
+        return Err(Error::invalid(
+            "build secrets",
+            format!("{secret} would be kept in a layer of the image: this builder is not BuildKit"),
+            "use an engine with BuildKit, or build without the secret",
+        ));
+    }
     let (dockerfile, dockerignore) = render::render(files, draft, options);
     draft.plan.image = ImagePlan::Generated { dockerfile, dockerignore };
     Ok(())
