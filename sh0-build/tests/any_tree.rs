@@ -13,6 +13,21 @@ use sh0_core::model::AppSettings;
 
 /// Names that some provider looks at.
 const NAMES: &[&str] = &[
+    "nx.json",
+    "turbo.json",
+    "apps/a/package.json",
+    "apps/a/project.json",
+    "apps/b/package.json",
+    "pnpm-workspace.yaml",
+    "package.json5",
+    "nixpacks.toml",
+    "railpack.json",
+    "app.json",
+    "mise.toml",
+    "go.work",
+    "environment.yml",
+    "config.toml",
+    "start.sh",
     "package.json",
     "package-lock.json",
     "yarn.lock",
@@ -105,6 +120,17 @@ const NAMES: &[&str] = &[
 
 /// Pieces of what those files say.
 const PIECES: &[&str] = &[
+    "{\"workspaces\":[\"apps/*\",\"**\",\"!x\"],\"nx\":{}}",
+    "packages:\n  - apps/*\n  - '**'\n",
+    "{\"projectType\":\"application\",\"targets\":{\"build\":{\"executor\":\"@nx/next:build\"}}}",
+    "root = \"apps/a\"\n",
+    "package_manager = \"pnpm\"\n",
+    "packages = [\"a;b\"]\n",
+    "[phases.build]\ncmds = ['...', 'x']\n",
+    "{\"steps\":{\"a\":{\"commands\":[{}]}},\"packages\":{\"node\":1}}",
+    "[tools]\nnode = ['1']\n",
+    "use (\n./a\n../b\n)\n",
+    "#!/usr/bin/env zsh\n",
     "{",
     "}",
     "[",
