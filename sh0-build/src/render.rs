@@ -185,8 +185,13 @@ impl Dockerfile<'_> {
         if !early {
             plan.install.iter().for_each(|command| self.run(command));
         }
-        recipe.before_build.iter().for_each(|command| self.run(command));
-        plan.build.iter().for_each(|command| self.run(command));
+        // In the same command as the build, which may hold a lock on what is kept.
+        let mut before: Vec<&str> = recipe.before_build.clone();
+        for command in &plan.build {
+            before.push(command);
+            self.run(&before.join(" && "));
+            before.clear();
+        }
         if plan.static_dir.is_none() {
             recipe.trim.iter().for_each(|command| self.run(command));
             if compiled(recipe) {
@@ -239,7 +244,11 @@ impl Dockerfile<'_> {
     }
 
     fn mounts(&self) -> String {
-        let cache = |(id, folder): &(&str, &str)| format!("--mount=type=cache,id=sh0-{id},target={folder} ");
+        let cache = |(id, folder): &(&str, &str)| {
+            // Programs of the same name would meet in it.
+            let locked = if *id == "cargo-target" { ",sharing=locked" } else { "" };
+            format!("--mount=type=cache,id=sh0-{id},target={folder}{locked} ")
+        };
         let secret = |key: &EnvKey| format!("--mount=type=secret,id={key},target=/run/secrets/{key} ");
         let caches = self.draft.recipe.caches.iter().map(cache);
         caches.chain(self.options.build_secrets.iter().map(secret)).collect()
