@@ -276,10 +276,11 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
 fn unrecognised(files: Files<'_>) -> Error {
     let looked: Vec<&str> = PROVIDERS.iter().map(|provider| provider.looks_for()).collect();
     let present: Vec<String> = files.names("").into_iter().filter(|name| !name.starts_with('.')).take(12).collect();
-    let below = files.names("").into_iter().filter(|name| is_dir_name(name)).find(|name| {
-        ["package.json", "requirements.txt", "pyproject.toml", "go.mod", "Cargo.toml", "Dockerfile", "index.html"]
-            .iter()
-            .any(|file| files.is_file(&format!("{name}/{file}")))
+    let folders = files.names("").into_iter().filter(|name| is_dir_name(name) && files.is_folder(name));
+    let below = folders.take(50).find(|name| {
+        let sub = Sub::new(files, name);
+        let inside = Files(&sub);
+        inside.is_file("Dockerfile") || PROVIDERS.iter().any(|provider| provider.recognises(inside))
     });
     let there = match (present.is_empty(), below) {
         (true, _) => "The folder is empty.".to_owned(),

@@ -75,8 +75,8 @@ pub struct Options {
     /// Stands in front of the repository of every base image, in place of the default registry: with
     /// `mirror.example.com/hub`, `node:24` becomes `mirror.example.com/hub/library/node:24`.
     pub mirror: Option<String>,
-    /// Images to take in place of a stack's own, by stack: `node`, `python`, `go`, `rust`, `bun`, `debian`. One image
-    /// both builds and ships.
+    /// Images to take in place of a stack's own, by stack, such as `node`, `php`, `java`, `maven` ([`default_images`] has
+    /// them all). One image both builds and ships.
     pub base_images: BTreeMap<String, String>,
     /// Variables that the build may read and no layer may keep, such as the token of a registry. They reach commands as
     /// secret mounts of BuildKit, `id` being the name; without BuildKit such a plan is refused.
