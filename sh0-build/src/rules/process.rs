@@ -251,7 +251,6 @@ fn start_target(cx: &Context<'_>, hits: &mut Hits) {
         "ruby" => &[".rb"],
         "php" => &[".php"],
         "bun" | "tsx" | "ts-node" => &[".ts", ".js", ".tsx"],
-        "sh" | "bash" => &[".sh"],
         _ => return,
     };
     let Some(target) = words.find(|word| !word.starts_with('-')) else { return };
