@@ -296,7 +296,10 @@ fn own_repository(from: &Path, app: &RealApp, to: &Path) -> Outcome<PathBuf> {
     let mut archive = git(from);
     archive.args(["archive", "--format=tar"]).arg(format!("{}:{}", app.commit, app.folder)).stdout(Stdio::piped());
     let mut archive = archive.spawn()?;
-    tar::Archive::new(archive.stdout.take().ok_or("git has no output")?).unpack(to)?;
+    let mut output = archive.stdout.take().ok_or("git has no output")?;
+    tar::Archive::new(&mut output).unpack(to)?;
+    // Git fills the last block after the archive's end; it would fail if nobody read that.
+    std::io::copy(&mut output, &mut std::io::sink())?;
     if !archive.wait()?.success() {
         return Err(format!("{} has no {} at {}", app.repo, app.folder, app.commit).into());
     }
