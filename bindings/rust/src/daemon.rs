@@ -1,14 +1,15 @@
 //! A platform of this machine that runs as a server in the background: found by its folder of data, started, ended.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use sh0_core::ops::platform::Shutdown;
 use sh0_core::{Code, Error, Result};
+use sh0_services::proxy::edge::open_log;
 
 use crate::{Program, Sh0, Target, holder};
 
@@ -25,13 +26,14 @@ pub async fn running(data: impl AsRef<Path>) -> Result<Option<Sh0>> {
     }
 }
 
-/// Starts `server` for this folder of data, and waits until it answers. What it prints goes to `serve.log` there. It is
+/// Starts `server` for this folder of data, and waits until it answers. What it prints goes to `serve.log` there, which
+/// begins anew when it is longer than 4 MiB. It is
 /// the server's business to leave the caller's session.
 pub async fn start(server: &Program, data: impl AsRef<Path>) -> Result<Sh0> {
     let data = data.as_ref();
     DirBuilder::new().recursive(true).mode(0o700).create(data)?;
     let path = data.join("serve.log");
-    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+    let log = open_log(&path)?;
     let began = log.metadata()?.len();
     let mut command = Command::new(&server.program);
     command.args(&server.args).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -84,6 +86,7 @@ const OURS: &[&str] = &[
     "sh0.db-shm",
     "sh0.db-wal",
     "sh0.sock",
+    "sh0.sock.key",
     "sources",
 ];
 
@@ -103,4 +106,22 @@ pub async fn purge(platform: Sh0, data: impl AsRef<Path>) -> Result<()> {
     // Stays when there is something else in it.
     let _ = fs::remove_dir(data);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_long_log_begins_anew() -> Result<()> {
+        let data = tempfile::tempdir()?;
+        let log = data.path().join("serve.log");
+        for (before, stays) in [(1024, true), (5 * 1024 * 1024, false)] {
+            fs::write(&log, vec![b'\n'; before])?;
+            let ended = start(&Program::new("/proc/self/exe").arg("--list"), data.path()).await.err();
+            assert!(ended.is_some_and(|error| error.detail().contains("the server ended at once")));
+            assert_eq!(fs::metadata(&log)?.len() > before as u64, stays, "what it printed was added, or stands alone");
+        }
+        Ok(())
+    }
 }

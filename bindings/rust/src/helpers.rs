@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sh0_core::model::{
-    App, AppId, AppName, AppRef, AppSettings, Deployment, Destroying, Event, Page, ProjectRef, Source, suggest_label,
+    App, AppId, AppName, AppRef, AppSettings, Deployment, Destroying, Event, Page, ProjectRef, RuntimeKind, Source,
+    Support, suggest_label,
 };
 use sh0_core::ops::apps::{CreateApp, DeleteApp, GetApp, ListApps, UpdateApp};
 use sh0_core::ops::deployments::CreateDeployment;
 use sh0_core::ops::fields::{has, merge};
-use sh0_core::ops::platform::GetStatus;
+use sh0_core::ops::platform::{Doctor, GetStatus};
 use sh0_core::ops::projects::ListProjects;
 use sh0_core::ops::{OpDef, Operation, find};
 use sh0_core::{Code, Error, Result};
@@ -22,6 +23,20 @@ const LOOKS: u32 = 3000;
 const BETWEEN: Duration = Duration::from_millis(100);
 
 impl Sh0 {
+    /// What whoever is about to deploy should know first: that processes of this host are not kept from the platform's
+    /// files, where apps that say nothing else run as such. In the words of `doctor`.
+    pub async fn caution(&self, runtime: Option<RuntimeKind>) -> Result<Option<String>> {
+        let parts = self.call(Doctor::default()).await?.items;
+        let named = |name: &str| parts.iter().find(|part| part.name == name);
+        let docker = runtime != Some(RuntimeKind::Process) && named("runtime docker").is_some();
+        let process = named("runtime process").filter(|_| !docker && runtime != Some(RuntimeKind::Docker));
+        let hidden = process.and_then(|part| part.capabilities.iter().find(|one| one.name == "hidden platform files"));
+        Ok(hidden.and_then(|one| match &one.support {
+            Support::No { reason } => Some(format!("apps are not kept away from the platform: {reason}")),
+            _ => None,
+        }))
+    }
+
     /// The app, if there is one.
     pub async fn find_app(&self, app: &AppRef) -> Result<Option<App>> {
         match self.call(GetApp { app: app.clone() }).await {
@@ -199,5 +214,60 @@ impl Sh0 {
         }
         let text = "it is still being destroyed; see the platform's log for what is in the way";
         Err(Error::new(Code::Timeout, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use futures_util::stream::BoxStream;
+    use sh0_core::ops::Dispatch;
+    use sh0_core::traits::{ByteStream, Session};
+
+    use super::*;
+
+    /// Answers every question with this.
+    struct Answer(Value);
+
+    #[async_trait]
+    impl Dispatch for Answer {
+        async fn call(&self, _: &'static OpDef, _: Value) -> Result<Value> {
+            Ok(self.0.clone())
+        }
+
+        async fn stream(&self, op: &'static OpDef, _: Value) -> Result<BoxStream<'static, Result<Value>>> {
+            Err(Error::not_found("operation", op.meta.name))
+        }
+
+        async fn upload(&self, op: &'static OpDef, _: Value, _: ByteStream) -> Result<Value> {
+            Err(Error::not_found("operation", op.meta.name))
+        }
+
+        async fn duplex(&self, op: &'static OpDef, _: Value) -> Result<Session> {
+            Err(Error::not_found("operation", op.meta.name))
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_deploys_is_warned_where_apps_are_not_kept_away() -> Result<()> {
+        let part = |name: &str, support: Value| {
+            let capabilities = [json!({ "name": "hidden platform files", "support": support })];
+            json!({ "name": name, "ok": true, "detail": "", "capabilities": capabilities })
+        };
+        let open = part("runtime process", json!({ "type": "no", "reason": "there is no wall" }));
+        let closed = part("runtime process", json!({ "type": "degraded", "reason": "a low wall" }));
+        let docker = part("runtime docker", json!({ "type": "yes" }));
+        let warned = async |parts: &[&Value], runtime| {
+            let platform = Sh0::over(Arc::new(Answer(json!({ "items": parts }))));
+            platform.caution(runtime).await.map(|caution| caution.is_some_and(|text| text.contains("there is no wall")))
+        };
+        assert!(warned(&[&open], None).await?);
+        assert!(warned(&[&open, &docker], Some(RuntimeKind::Process)).await?);
+        assert!(!warned(&[&open, &docker], None).await?, "apps run in containers");
+        assert!(!warned(&[&open], Some(RuntimeKind::Docker)).await?);
+        assert!(!warned(&[&closed], None).await?);
+        Ok(())
     }
 }

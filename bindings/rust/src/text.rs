@@ -94,8 +94,16 @@ fn flatten(path: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             flatten(&path, value, rows);
         }),
+        Value::Array(items) if !items.is_empty() && items.iter().all(|item| printed::<Part>(item).is_some()) => {
+            rows.extend(items.iter().map(|part| vec![format!("{}:", word(&part["name"])), health(part)]));
+        }
         value => rows.push(vec![format!("{path}:"), cell(path, value)]),
     }
+}
+
+/// Of a part of the platform: whether it works, and what it says.
+fn health(part: &Value) -> String {
+    format!("{}  {}", if part["ok"] == true { "ok  " } else { "FAIL" }, word(&part["detail"]))
 }
 
 fn aligned(rows: &[Vec<String>]) -> String {
@@ -165,6 +173,14 @@ mod tests {
         let value =
             json!({ "id": "x", "used": 1_572_864, "scale": { "web": 2 }, "parts": [{ "name": "p" }, { "name": "q" }] });
         assert_eq!(fields(&value), "id:         x\nparts:      p, q\nscale.web:  2\nused:       1.5 MiB\n");
+    }
+
+    #[test]
+    fn parts_of_the_platform_say_how_they_are() {
+        let part = |name, ok, detail| json!({ "name": name, "ok": ok, "detail": detail });
+        let parts = [part("store", true, "sqlite"), part("runtime docker", false, "no engine answers")];
+        let expected = "store:           ok    sqlite\nruntime docker:  FAIL  no engine answers\nversion:         1\n";
+        assert_eq!(fields(&json!({ "version": "1", "parts": parts })), expected);
     }
 
     #[test]

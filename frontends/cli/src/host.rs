@@ -103,6 +103,7 @@ pub(crate) async fn up(voice: Voice, place: &Place, up: Up, hosting_typed: bool)
 }
 
 async fn deploy_folder(voice: Voice, place: &Place, platform: &Sh0, up: &Up) -> Result<u8> {
+    platform.caution(place.runtime.kind()).await?.iter().for_each(|caution| voice.say(caution));
     let source = platform.folder(&up.path).await?;
     let app = match &up.name {
         Some(name) => name.clone().into(),

@@ -253,6 +253,40 @@ async fn what_is_no_server_is_told() {
 }
 
 #[tokio::test]
+async fn a_key_that_does_not_fit_is_told() {
+    let bench = Bench::new(Fake::default()).await;
+    let socket = bench.server.unix_socket().unwrap().to_owned();
+    let file = bench.dir.path().join("sh0.sock.key");
+    let key = std::fs::read_to_string(&file).unwrap();
+    let connect = |token: Option<&str>| Sh0::connect(sh0::Target::unix(&socket), token.map(sh0::Secret::new));
+    for wrong in [None, Some("00000000000000000000000000000000"), Some("no key")] {
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, wrong.unwrap_or_default()).unwrap();
+        let error = connect(None).await.unwrap_err();
+        assert_eq!(error.code(), Code::Forbidden);
+        assert!(error.detail().contains("`<socket>.key`"), "{error}");
+    }
+    connect(Some("admin")).await.unwrap();
+    // One that cannot be read; a folder is that for root too.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let error = connect(None).await.unwrap_err();
+    assert!(error.code() == Code::Forbidden && error.detail().contains("sh0.sock.key"), "{error}");
+    std::fs::remove_dir(&file).unwrap();
+
+    // The next server takes the key that is there, so that clients of the last one go on.
+    std::fs::write(&file, &key).unwrap();
+    let mut private = std::fs::metadata(&file).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut private, 0o600);
+    std::fs::set_permissions(&file, private).unwrap();
+    let client = connect(None).await.unwrap();
+    bench.server.shutdown().await;
+    let next = sh0_server::serve(over(&bench.fake), options(&bench.dir)).await.unwrap();
+    client.call(sh0::ops::projects::ListProjects::default()).await.unwrap();
+    drop(next);
+}
+
+#[tokio::test]
 async fn a_second_server_does_not_take_the_socket_and_a_dead_one_is_replaced() {
     let bench = Bench::new(Fake::default()).await;
     let taken = sh0_server::serve(over(&bench.fake), options(&bench.dir)).await.err().unwrap();
@@ -266,7 +300,7 @@ async fn a_second_server_does_not_take_the_socket_and_a_dead_one_is_replaced() {
     let server = sh0_server::serve(over(&bench.fake), options(&dir)).await.unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left but its key");
     drop(server);
     assert!(!path.exists());
 }

@@ -162,7 +162,9 @@ fn as_another_user() {
     match std::os::unix::net::UnixStream::connect(PathBuf::from(socket)) {
         Err(error) => answer = format!("not connected: {:?}", error.kind()),
         Ok(mut stream) => {
-            stream.write_all(b"GET /api/v1/projects HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+            let shown = std::env::var("SH0_TEST_HEADER").map(|header| header + "\r\n").unwrap_or_default();
+            write!(stream, "GET /api/v1/projects HTTP/1.1\r\nhost: localhost\r\n{shown}connection: close\r\n\r\n")
+                .unwrap();
             stream.read_to_string(&mut answer).unwrap();
         }
     }
@@ -173,17 +175,32 @@ fn as_another_user() {
 async fn another_local_user_is_refused() {
     let bench = Bench::new(Fake::default()).await;
     let socket = bench.server.unix_socket().unwrap().to_owned();
-    let ask = |uid: Option<u32>, exe: PathBuf| {
+    let key = std::fs::read_to_string(bench.dir.path().join("sh0.sock.key")).unwrap();
+    let ask = |uid: Option<u32>, exe: PathBuf, header: &str| {
         let mut command = Command::new(exe);
         command.args(["--exact", "as_another_user", "--nocapture"]).env_clear().env("SH0_TEST_SOCKET", &socket);
+        if !header.is_empty() {
+            command.env("SH0_TEST_HEADER", header);
+        }
         if let Some(uid) = uid {
             command.uid(uid).gid(uid);
         }
         tokio::task::spawn_blocking(move || String::from_utf8(command.output().unwrap().stdout).unwrap())
     };
     let this = std::env::current_exe().unwrap();
-    let owner = ask(None, this.clone()).await.unwrap();
+    let shown = format!("sh0-key: {key}");
+    let owner = ask(None, this.clone(), &shown).await.unwrap();
     assert!(owner.contains("answer: HTTP/1.1 200"), "{owner}");
+    // Where sh0 is not root, an app is a process of the same user: it can connect, but not read the key.
+    for header in ["", "sh0-key: ", "sh0-key: 00000000000000000000000000000000", &format!("{shown}0")] {
+        let app = ask(None, this.clone(), header).await.unwrap();
+        assert!(app.contains("answer: HTTP/1.1 403"), "{header}: {app}");
+    }
+    let holder = ask(None, this.clone(), "authorization: Bearer admin").await.unwrap();
+    assert!(holder.contains("answer: HTTP/1.1 200"), "a token is as good as over TCP: {holder}");
+    let wrong = ask(None, this.clone(), "authorization: Bearer nobody").await.unwrap();
+    assert!(wrong.contains("answer: HTTP/1.1 401"), "{wrong}");
+    assert_eq!(bench.calls().len(), 2, "the owner's and the holder's");
     if !rustix::process::geteuid().is_root() {
         // Only root can be somebody else.
         return;
@@ -195,13 +212,13 @@ async fn another_local_user_is_refused() {
     for path in [open.path(), bench.dir.path(), &exe] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let stranger = ask(Some(65534), exe.clone()).await.unwrap();
+    let stranger = ask(Some(65534), exe.clone(), &shown).await.unwrap();
     assert!(stranger.contains("answer: not connected: PermissionDenied"), "{stranger}");
     // Even where the file's mode would let them in.
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).unwrap();
-    let stranger = ask(Some(65534), exe).await.unwrap();
+    let stranger = ask(Some(65534), exe, &shown).await.unwrap();
     assert!(stranger.contains("answer: HTTP/1.1 403"), "{stranger}");
-    assert_eq!(bench.calls().len(), 1, "the owner's call alone");
+    assert_eq!(bench.calls().len(), 0, "nothing of a stranger's");
 }
 
 #[tokio::test]

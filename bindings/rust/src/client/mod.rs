@@ -17,6 +17,7 @@ mod target;
 
 pub use target::Target;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,10 +34,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
 use sh0_core::model::Secret;
-use sh0_core::ops::http::{Parts, encode};
+use sh0_core::ops::http::{KEY_HEADER, Parts, encode};
 use sh0_core::ops::{Dispatch, OpDef};
 use sh0_core::traits::{ByteStream, Session};
-use sh0_core::{Code, Error, Problem, Result};
+use sh0_core::{Code, Error, LocalKey, Problem, Result};
 
 /// An answer that takes longer than this has failed. Long work answers at once and is followed as a stream.
 const ANSWER_WITHIN: Duration = Duration::from_secs(120);
@@ -55,16 +56,22 @@ pub(crate) struct Remote {
     client: Client<dial::Connector, Body>,
     target: Arc<Target>,
     authorization: Option<HeaderValue>,
+    /// What the server of a Unix socket wants to see.
+    key: Option<HeaderValue>,
 }
 
 impl Remote {
     pub(crate) fn new(target: Target, token: Option<Secret>) -> Result<Remote> {
         let authorization = token.map(|token| bearer(&token)).transpose()?;
+        let key = match &target {
+            Target::Unix(socket) if authorization.is_none() => key(&target, socket)?,
+            _ => None,
+        };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_timer(TokioTimer::new())
             .build(dial::connector(&target)?);
-        Ok(Remote { client, target: Arc::new(target), authorization })
+        Ok(Remote { client, target: Arc::new(target), authorization, key })
     }
 
     /// Makes sure that a server answers.
@@ -90,6 +97,9 @@ impl Remote {
             .map_err(|error| Error::invalid("input", error.to_string(), "the server's address cannot carry it"))?;
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(key) = &self.key {
+            request.headers_mut().insert(KEY_HEADER, key.clone());
         }
         Ok(request)
     }
@@ -214,6 +224,22 @@ async fn collect(response: Response<Incoming>, limit: usize) -> Result<Bytes> {
         Error::unavailable(format!("the connection broke in the middle of an answer: {error}")).with_source(error)
     })?;
     Ok(body.to_bytes())
+}
+
+/// The key beside a socket. Without one the server says what it misses, or there is none.
+fn key(target: &Target, socket: &Path) -> Result<Option<HeaderValue>> {
+    let key = LocalKey::read(socket).map_err(|error| {
+        let file = LocalKey::path(socket);
+        let detail = format!(
+            "the key of {target} cannot be read ({}): ask as the user who owns {}, or with a token",
+            error.detail(),
+            file.display()
+        );
+        Error::new(Code::Forbidden, detail).with_source(error)
+    })?;
+    let mut header = key.and_then(|key| HeaderValue::try_from(key.expose()).ok());
+    header.iter_mut().for_each(|header| header.set_sensitive(true));
+    Ok(header)
 }
 
 fn bearer(token: &Secret) -> Result<HeaderValue> {

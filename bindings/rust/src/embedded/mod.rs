@@ -20,7 +20,7 @@ use sh0_core::auth::Principal;
 use sh0_core::engine::{Backends, Engine, EngineConfig, platform_id};
 use sh0_core::model::{PlatformId, RuntimeKind};
 use sh0_core::ops::Dispatch;
-use sh0_core::traits::{Proxy, Runtime, Store};
+use sh0_core::traits::{Proxy, Runtime, Sealer, Store};
 use sh0_core::{Error, Result};
 use sh0_services::probe::HttpProber;
 use sh0_services::proxy::edge::{EdgeCommand, EdgeSupervisor};
@@ -54,9 +54,9 @@ impl Sh0 {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&root).await?);
         // A new key beside old secrets would hide that theirs is lost.
         let untouched = *store.watch().borrow() == 0;
-        let sealer = KeyFileSealer::open_or_create(root.join("key"), untouched)?;
+        let sealer: Arc<dyn Sealer> = Arc::new(KeyFileSealer::open_or_create(root.join("key"), untouched)?);
         let platform = platform_id(store.clone(), &*clock).await?;
-        let runtimes = runtimes(&config, &root, platform).await?;
+        let runtimes = runtimes(&config, &root, platform, &sealer).await?;
         let data_plane = DataPlane::start(&config.edge, &root).await?;
         let fetcher = LocalFetcher::open(root.join("sources"), sh0_services::source::Limits::default())?;
         let mut backends = Backends {
@@ -67,7 +67,7 @@ impl Sh0 {
             fetcher: Arc::new(fetcher.with_hidden([root.clone()])),
             planner: Arc::new(Detector::new(Options { mirror: config.image_mirror.clone(), ..Options::default() })),
             prober: Arc::new(HttpProber::new()),
-            sealer: Arc::new(sealer),
+            sealer,
             clock,
         };
         replace(&mut backends);
@@ -107,6 +107,7 @@ async fn runtimes(
     config: &Config,
     root: &Path,
     platform: PlatformId,
+    sealer: &Arc<dyn Sealer>,
 ) -> Result<BTreeMap<RuntimeKind, Arc<dyn Runtime>>> {
     let mut runtimes: BTreeMap<RuntimeKind, Arc<dyn Runtime>> = BTreeMap::new();
     #[cfg(feature = "docker")]
@@ -120,8 +121,13 @@ async fn runtimes(
             process.path.clone_from(path);
         }
         process.toolchain.clone_from(&config.toolchain);
+        process.sealer = Some(sealer.clone());
         process.hidden = config.hidden.iter().cloned().chain([root.to_owned()]).collect();
-        runtimes.insert(RuntimeKind::Process, Arc::new(ProcessRuntime::open(process).await?));
+        let process = ProcessRuntime::open(process).await?;
+        if let Some(caution) = process.caution().filter(|_| !runtimes.contains_key(&RuntimeKind::Docker)) {
+            tracing::warn!("{caution}");
+        }
+        runtimes.insert(RuntimeKind::Process, Arc::new(process));
     }
     Ok(runtimes)
 }
@@ -136,6 +142,13 @@ async fn docker(config: &Config, root: &Path, platform: PlatformId) -> Result<Op
     let known = root.join("docker");
     let endpoint = Endpoint::unix(&config.docker_socket);
     let needed = match config.runtime {
+        RuntimeChoice::Docker if !known.exists() && !config.docker_socket.exists() => {
+            return Err(Error::unavailable(format!(
+                "there is no Docker Engine on this machine (no socket at {}): install Docker or name its socket, or run \
+                 apps without it, with `--runtime process`",
+                config.docker_socket.display()
+            )));
+        }
         RuntimeChoice::Docker => true,
         RuntimeChoice::Process => known.exists(),
         RuntimeChoice::Auto => known.exists() || Client::connect(endpoint.clone()).await.is_ok(),
@@ -210,5 +223,25 @@ impl Platform for Embedded {
             DataPlane::Child { .. } => {}
         }
         ended
+    }
+}
+
+#[cfg(all(test, feature = "docker"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_docker_engine_the_docker_runtime_is_refused_at_once() -> Result<()> {
+        let data = tempfile::tempdir()?;
+        let socket = data.path().join("docker.sock");
+        let config = || Config::new(data.path().join("data")).runtime(RuntimeChoice::Docker).docker_socket(&socket);
+        let error = Sh0::open(config()).await.err();
+        assert!(error.is_some_and(|error| error.detail().contains("`--runtime process`")));
+        // Where there is one that does not answer now, it may later.
+        let _listener = std::os::unix::net::UnixListener::bind(&socket)?;
+        Sh0::open(config()).await?.shutdown().await?;
+        // And where one was used before, its apps are still there.
+        std::fs::remove_file(&socket)?;
+        Sh0::open(config()).await?.shutdown().await
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use http::uri::{Authority, Uri};
 use http::{Extensions, Request};
 use sh0_core::{Code, Error, Result};
@@ -26,10 +26,17 @@ impl Admission {
     }
 
     /// [`Code::Forbidden`] unless the request names this server as its host, and was made by no page of another origin.
-    /// Over a Unix socket the peer's user decides: no browser speaks there.
+    /// Over a Unix socket the peer's user decides, and a key or a token: no browser speaks there.
     pub fn admit<B>(&self, request: &Request<B>) -> Result<()> {
         let local = match peer(request.extensions()) {
             Some(Peer::Owner { .. }) => return Ok(()),
+            // A token is as good here as over TCP.
+            Some(Peer::Keyless { .. }) if request.headers().contains_key(AUTHORIZATION) => return Ok(()),
+            Some(Peer::Keyless { .. }) => {
+                let detail = "the request does not show the key of this socket: send what is in the file `<socket>.key` \
+                              as the header `Sh0-Key`, or a token; an app of this platform may not drive it";
+                return Err(forbidden(detail));
+            }
             Some(Peer::Stranger { uid }) => {
                 return Err(forbidden(format!("user {uid} may not use this socket: come over TCP with a token")));
             }

@@ -1,5 +1,5 @@
 //! The other end of [`Sh0::connect`](crate::Sh0::connect), for frontends that serve HTTP: a Unix socket that only the
-//! platform's own user can open, and TCP, with limits on everything that a client could let grow.
+//! platform's own user can open, with a key beside it that its apps cannot read, and TCP, with limits on everything that a client could let grow.
 //!
 //! What is served is any service of requests; each request carries its [`Peer`] as an extension. [`Admission`] keeps out
 //! what a web page of another origin may have made. Who may do what is the service's business.
@@ -23,7 +23,8 @@ use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use sh0_core::{Code, Error, Result};
+use sh0_core::ops::http::KEY_HEADER;
+use sh0_core::{Code, Error, LocalKey, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -44,11 +45,17 @@ const HEAD_LIMIT: u32 = 64 * 1024;
 /// What is in flight may take so long to finish at the end.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
-/// Who is at the other end of a connection, as the operating system says.
+/// Who sent a request, as the operating system and the key of the socket say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
-    /// A process of this machine whose user may drive the platform: the platform's own, or root.
+    /// A process of this machine that may drive the platform: its user is the platform's own or root, and it has shown the
+    /// key of the socket.
     Owner {
+        /// Its user.
+        uid: u32,
+    },
+    /// A process of that user that has not shown the key. It may be an app, where the platform is not root.
+    Keyless {
         /// Its user.
         uid: u32,
     },
@@ -73,7 +80,8 @@ pub struct Listening {
     connections: TaskTracker,
 }
 
-/// Serves `service` on a Unix socket and on TCP addresses until `closing` is cancelled.
+/// Serves `service` on a Unix socket and on TCP addresses until `closing` is cancelled. The key of the socket is in the
+/// file `<socket>.key`, made when it is not there.
 pub async fn listen<S, B>(
     unix_socket: Option<PathBuf>,
     tcp: &[SocketAddr],
@@ -87,7 +95,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let connections = TaskTracker::new();
-    let door = Door { service, slots: Arc::new(Semaphore::new(CONNECTIONS)), connections, closing };
+    let door = Door { service, key: None, slots: Arc::new(Semaphore::new(CONNECTIONS)), connections, closing };
     let (mut accepting, mut addrs, mut socket) = (JoinSet::new(), Vec::new(), None);
     for addr in tcp {
         let listener = TcpListener::bind(addr).await.map_err(|error| taken(*addr, error))?;
@@ -104,15 +112,16 @@ where
         }));
     }
     if let Some(path) = unix_socket {
-        let (listener, owned) = Socket::bind(path).await?;
+        let (listener, key, owned) = Socket::bind(path).await?;
         let (listener, owner) = (Arc::new(listener), owned.owner);
         socket = Some(owned);
-        accepting.spawn(door.clone().accept(move || {
+        let door = Door { key: Some(Arc::new(key)), ..door.clone() };
+        accepting.spawn(door.accept(move || {
             let listener = listener.clone();
             async move {
                 let (stream, _) = listener.accept().await?;
                 let uid = stream.peer_cred()?.uid();
-                let peer = if uid == owner || uid == 0 { Peer::Owner { uid } } else { Peer::Stranger { uid } };
+                let peer = if uid == owner || uid == 0 { Peer::Keyless { uid } } else { Peer::Stranger { uid } };
                 Ok((stream, peer))
             }
         }));
@@ -160,6 +169,8 @@ impl Drop for Listening {
 #[derive(Clone)]
 struct Door<S> {
     service: S,
+    /// Of the Unix socket.
+    key: Option<Arc<LocalKey>>,
     slots: Arc<Semaphore>,
     connections: TaskTracker,
     closing: CancellationToken,
@@ -197,10 +208,21 @@ where
         }
     }
 
+    /// The peer of a connection, by what this request shows. The service does not get to see the key.
+    fn known(&self, peer: &Peer, request: &mut Request<Incoming>) -> Peer {
+        let shown = request.headers_mut().remove(KEY_HEADER);
+        match (peer, &self.key, shown.as_ref().and_then(|shown| shown.to_str().ok())) {
+            (Peer::Keyless { uid }, Some(key), Some(shown)) if key.is(shown) => Peer::Owner { uid: *uid },
+            _ => peer.clone(),
+        }
+    }
+
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let door = self.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer.clone());
-            self.service.clone().call(request)
+            let peer = door.known(&peer, &mut request);
+            request.extensions_mut().insert(peer);
+            door.service.clone().call(request)
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(HEAD_LIMIT as usize);
@@ -231,10 +253,12 @@ struct Socket {
 impl Socket {
     /// Binds in a private folder and moves the socket to its place when its mode is right: at no moment can another
     /// user connect. A file that nobody listens on is replaced.
-    async fn bind(path: PathBuf) -> Result<(UnixListener, Socket)> {
+    async fn bind(path: PathBuf) -> Result<(UnixListener, LocalKey, Socket)> {
         if UnixStream::connect(&path).await.is_ok() {
             return Err(Error::conflict(format!("a server already answers at {}: stop it first", path.display())));
         }
+        // Before the socket: whoever can connect finds it.
+        let key = LocalKey::open_or_create(&path)?;
         let failed = |error| Error::from(error).context(format!("the socket {} cannot be made", path.display()));
         let private = path.with_extension(format!("{}.new", std::process::id()));
         DirBuilder::new().mode(0o700).create(&private).map_err(failed)?;
@@ -243,7 +267,7 @@ impl Socket {
         let _ = fs::remove_dir_all(&private);
         let listener = bound.map_err(failed)?;
         let meta = fs::metadata(&path).map_err(failed)?;
-        Ok((listener, Socket { inode: meta.ino(), owner: meta.uid(), path }))
+        Ok((listener, key, Socket { inode: meta.ino(), owner: meta.uid(), path }))
     }
 
     fn bind_in(private: &Path, path: &Path) -> io::Result<UnixListener> {
