@@ -14,11 +14,17 @@ use sh0_core::traits::*;
 use sh0_docker::client::{Client, ContainerSpec, Endpoint, RemoveContainer};
 use sh0_docker::runtime::{DockerOptions, DockerRuntime};
 
+#[path = "runtime/ending.rs"]
+mod ending;
+#[path = "runtime/places.rs"]
+mod places;
+
 const DEFAULT_IMAGE: &str = "sh0-test/debian:bookworm";
 
 /// Everything one test makes: an app of its own on the real engine.
 struct Bench {
     runtime: DockerRuntime,
+    platform: PlatformId,
     client: Client,
     app: AppId,
     deployment: DeploymentId,
@@ -41,9 +47,11 @@ impl Bench {
                 return None;
             }
         };
-        let runtime = DockerRuntime::new(client.clone(), PlatformId::new(ulid::Ulid::nil()), DockerOptions::default());
+        let platform = PlatformId::new(ulid::Ulid::generate());
+        let runtime = DockerRuntime::new(client.clone(), platform, DockerOptions::default());
         Some(Bench {
             runtime,
+            platform,
             client,
             app: AppId::new(ulid::Ulid::generate()),
             deployment: DeploymentId::new(ulid::Ulid::generate()),
@@ -71,7 +79,7 @@ impl Bench {
     fn request<'a>(&self, tree: &Path, plan: &'a Plan) -> BuildRequest<'a> {
         static NOTHING: BTreeMap<EnvKey, Secret> = BTreeMap::new();
         BuildRequest {
-            platform: PlatformId::new(ulid::Ulid::nil()),
+            platform: self.platform,
             app: self.app,
             deployment: self.deployment,
             tree: tree.to_owned(),
@@ -86,7 +94,7 @@ impl Bench {
         InstanceSpec {
             name: InstanceName::of(self.deployment, &process, index),
             labels: Labels {
-                platform: PlatformId::new(ulid::Ulid::nil()),
+                platform: self.platform,
                 app: self.app,
                 release: ReleaseId::new(ulid::Ulid::nil()),
                 deployment: self.deployment,
@@ -116,7 +124,7 @@ impl Bench {
         lines.map(|line| line.unwrap().text).collect().await
     }
 
-    async fn clean(self) {
+    async fn clean(&self) {
         for observed in self.runtime.list(Some(self.app)).await.unwrap() {
             self.runtime.remove(&observed.name).await.unwrap();
         }

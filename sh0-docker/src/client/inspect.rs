@@ -259,6 +259,23 @@ pub struct NetworkEndpoint {
     /// Names it was given there; engines before API 1.45 add its short id.
     #[serde(deserialize_with = "strings")]
     pub aliases: Vec<String>,
+    #[serde(rename = "IPAMConfig", deserialize_with = "or_default")]
+    asked: AskedAddress,
+}
+
+impl NetworkEndpoint {
+    /// The address it was created with, also while it does not run; `None` when the engine chooses.
+    #[must_use]
+    pub fn fixed(&self) -> Option<IpAddr> {
+        self.asked.ipv4
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct AskedAddress {
+    #[serde(rename = "IPv4Address", deserialize_with = "address")]
+    ipv4: Option<IpAddr>,
 }
 
 /// A port on the host.

@@ -11,7 +11,7 @@ use super::{
     error::Result,
     model::{Filters, Labels, or_default, time},
     request::{Call, segment},
-    spec::put,
+    spec::{fixed, put},
 };
 
 /// A network to be created.
@@ -33,6 +33,8 @@ pub struct NetworkSpec {
     pub options: BTreeMap<String, String>,
     /// Subnets in CIDR notation; the engine chooses when empty.
     pub subnets: Vec<String>,
+    /// The part of the first subnet from which the engine gives addresses to those that ask for none, in CIDR notation.
+    pub ip_range: Option<String>,
 }
 
 /// A network.
@@ -60,6 +62,9 @@ pub struct Network {
     /// Labels.
     #[serde(deserialize_with = "or_default")]
     pub labels: Labels,
+    /// The driver's options.
+    #[serde(deserialize_with = "or_default")]
+    pub options: BTreeMap<String, String>,
     /// Running containers in it, by id. Told by an inspection only, not by a list.
     #[serde(deserialize_with = "or_default")]
     pub containers: BTreeMap<String, NetworkContainer>,
@@ -149,7 +154,10 @@ impl Client {
         body.insert("Labels".into(), json!(spec.labels));
         body.insert("Options".into(), json!(spec.options));
         if !spec.subnets.is_empty() {
-            let config: Vec<_> = spec.subnets.iter().map(|subnet| json!({ "Subnet": subnet })).collect();
+            let mut config: Vec<_> = spec.subnets.iter().map(|subnet| json!({ "Subnet": subnet })).collect();
+            if let Some(range) = &spec.ip_range {
+                config[0]["IPRange"] = range.as_str().into();
+            }
             body.insert("IPAM".into(), json!({ "Config": config }));
         }
         let answer: Answer = self.json(&Call::post("/networks/create").json(&body)?.slow()).await?;
@@ -182,8 +190,7 @@ impl Client {
         let mut endpoint = Map::new();
         put(&mut endpoint, "Aliases", (!options.aliases.is_empty()).then_some(&options.aliases));
         if let Some(ip) = options.ip {
-            let family = if ip.is_ipv4() { "IPv4Address" } else { "IPv6Address" };
-            endpoint.insert("IPAMConfig".into(), json!({ family: ip }));
+            endpoint.insert("IPAMConfig".into(), fixed(ip));
         }
         let body = json!({ "Container": container, "EndpointConfig": endpoint });
         self.transport.call(&Call::post(network_path(network, "/connect")?).json(&body)?.slow()).await.map(drop)

@@ -73,6 +73,9 @@ pub struct ContainerSpec {
     /// Names it answers to in a [`NetworkMode::Named`] network. Aliases are shared: two containers with the same one
     /// both get the traffic.
     pub aliases: Vec<String>,
+    /// A fixed address in a [`NetworkMode::Named`] network that was given its subnet. Whether it is free shows at start
+    /// only.
+    pub address: Option<IpAddr>,
     /// Ports published on the host.
     pub publish: Vec<Publish>,
     /// More names for its hosts file, `name:address`; `host-gateway` is the host's address.
@@ -280,6 +283,12 @@ impl LogConfig {
     }
 }
 
+/// An address that is asked for.
+pub(crate) fn fixed(address: IpAddr) -> Value {
+    let family = if address.is_ipv4() { "IPv4Address" } else { "IPv6Address" };
+    json!({ family: address })
+}
+
 impl ContainerSpec {
     /// The body of `POST /containers/create`.
     pub(crate) fn to_json(&self) -> Result<Value> {
@@ -309,10 +318,11 @@ impl ContainerSpec {
         }
         if let Some(NetworkMode::Named(name)) = &self.network {
             // One network only: engines before API 1.44 refuse more here; connect the others afterwards.
-            body.insert(
-                "NetworkingConfig".into(),
-                json!({ "EndpointsConfig": { name.as_str(): { "Aliases": self.aliases } } }),
-            );
+            let mut endpoint = json!({ "Aliases": self.aliases });
+            if let Some(address) = self.address {
+                endpoint["IPAMConfig"] = fixed(address);
+            }
+            body.insert("NetworkingConfig".into(), json!({ "EndpointsConfig": { name.as_str(): endpoint } }));
         }
         body.insert("HostConfig".into(), self.host_config().into());
         Ok(body.into())
@@ -441,6 +451,7 @@ mod tests {
             image: "x".into(),
             network: Some(NetworkMode::Named("net".into())),
             aliases: vec!["web-1".into()],
+            address: Some([10, 1, 8, 1].into()),
             publish: vec![Publish { port: Port::tcp(80), host_ip: Some([127, 0, 0, 1].into()), host_port: None }],
             mounts: vec![Mount::volume("v", "/v"), Mount::tmpfs("/t", Some(1024))],
             stop_grace: Some(Duration::from_millis(1500)),
@@ -448,6 +459,7 @@ mod tests {
         };
         let body = spec.to_json().unwrap();
         assert_eq!(body["NetworkingConfig"]["EndpointsConfig"]["net"]["Aliases"][0], "web-1");
+        assert_eq!(body["NetworkingConfig"]["EndpointsConfig"]["net"]["IPAMConfig"]["IPv4Address"], "10.1.8.1");
         assert_eq!(body["HostConfig"]["NetworkMode"], "net");
         assert_eq!(body["HostConfig"]["PortBindings"]["80/tcp"][0], json!({"HostIp": "127.0.0.1", "HostPort": ""}));
         assert_eq!(body["ExposedPorts"], json!({"80/tcp": {}}));

@@ -12,10 +12,11 @@ use sh0_core::{Code, Error, Result};
 use super::DockerRuntime;
 use super::fault::told;
 use super::labels;
+use super::network::lost_place;
 use super::volumes::volume_name;
 use crate::client::{
-    self, Container, ContainerSpec, ContainerState, ListContainers, LogConfig, Mount, NetworkMode, PutArchive,
-    RemoveContainer, RestartPolicy, Status, StopOptions, Vars, WaitCondition,
+    self, Container, ContainerSpec, ContainerState, ListContainers, LogConfig, Mount, PutArchive, RemoveContainer,
+    RestartPolicy, Status, StopOptions, Vars, WaitCondition,
 };
 
 /// Output that the engine keeps of a container: sh0 reads it into its own log store as it comes.
@@ -31,7 +32,10 @@ const RESTARTING_PAUSE: Duration = Duration::from_millis(100);
 
 impl DockerRuntime {
     pub(super) async fn create_container(&self, spec: &InstanceSpec) -> Result<()> {
-        match self.client.create_container(Some(spec.name.as_str()), &container(spec)).await {
+        let (asked, turn) = self.placed(&spec.name, container(spec)).await?;
+        let created = self.client.create_container(Some(spec.name.as_str()), &asked).await;
+        drop(turn);
+        match created {
             Ok(_) => self.give_volumes(spec).await,
             Err(error) if error.is_conflict() => self.adopt(spec).await,
             Err(error) if error.is_not_found() => {
@@ -77,7 +81,12 @@ impl DockerRuntime {
     }
 
     pub(super) async fn start_container(&self, name: &InstanceName) -> Result<()> {
-        match self.client.start_container(name.as_str()).await {
+        let mut started = self.client.start_container(name.as_str()).await;
+        if started.as_ref().is_err_and(lost_place) {
+            self.place_again(name).await?;
+            started = self.client.start_container(name.as_str()).await;
+        }
+        match started {
             Ok(_) => Ok(()),
             // The command cannot be run (exit 126 or 127): the engine's text says why.
             Err(client::Error::BadRequest { message } | client::Error::Server { message, .. }) => {
@@ -103,7 +112,10 @@ impl DockerRuntime {
 
     pub(super) async fn remove_container(&self, name: &InstanceName) -> Result<()> {
         match self.client.remove_container(name.as_str(), RemoveContainer { force: true, volumes: true }).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.leave_network().await;
+                Ok(())
+            }
             Err(error) if error.is_not_found() => Ok(()),
             // "removal of container is already in progress": wait until it is gone.
             Err(error) if error.is_conflict() => self.gone(name).await,
@@ -211,7 +223,6 @@ pub(super) fn container(spec: &InstanceSpec) -> ContainerSpec {
         restart: if spec.restart { RestartPolicy::UnlessStopped } else { RestartPolicy::No },
         // The platform asks from outside; a check inside would only cost.
         no_healthcheck: true,
-        network: Some(NetworkMode::Bridge),
         mounts: spec
             .volumes
             .iter()

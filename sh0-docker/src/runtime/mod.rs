@@ -10,23 +10,28 @@
 //! | `artifacts` | images: build, pull, list, remove |
 //! | `instances` | containers: create, start, stop, inspect, list, wait |
 //! | `streams` | logs, exec, one-off runs, events |
+//! | `ending` | the end of a command whose session is gone |
+//! | `network` | the platform's network, and each container's address in it |
 //! | `volumes` | named volumes |
 //! | `sockets` | what a container listens on |
 //! | `fault` | the engine's errors in sh0's words |
 //!
-//! Deliberately absent: networks of an app's own (containers share the default bridge and are reached at their address),
+//! Deliberately absent: networks of an app's own (the platform's containers share one, and are reached at their address),
 //! secrets in builds (the classic builder would leave them in layers, so an app's variables never reach a build).
 
 mod artifacts;
 mod context;
+mod ending;
 mod fault;
 mod instances;
 mod labels;
+mod network;
 mod sockets;
 mod streams;
 mod volumes;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -39,8 +44,11 @@ use sh0_core::traits::{
     BuildRequest, ExecSpec, InstanceSpec, Observed, ObservedVolume, OutputSink, RawLine, Runtime, RuntimeEvent, Session,
 };
 
+use tokio::sync::Mutex;
+
 use crate::client::{Client, Filters};
 use fault::told;
+pub use network::Subnet;
 
 /// How the runtime behaves.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +56,9 @@ pub struct DockerOptions {
     /// The program that serves static files, followed by the shared libraries it loads, all on this host: they are put in
     /// the images of static apps, which therefore need no base image. Without it such apps cannot be built.
     pub static_server: Vec<PathBuf>,
+    /// The subnet of the platform's network; a /20 that this host does not use is chosen when absent. Counts when the
+    /// network is made: with the first container.
+    pub subnet: Option<Subnet>,
 }
 
 /// Runs instances as containers.
@@ -67,12 +78,14 @@ pub struct DockerRuntime {
     client: Client,
     platform: PlatformId,
     options: DockerOptions,
+    /// Held from the choice of an address until a container has it.
+    addresses: Arc<Mutex<()>>,
 }
 
 impl DockerRuntime {
     /// A runtime over a client, for one platform: it sees nothing of others. Nothing is sent yet.
     pub fn new(client: Client, platform: PlatformId, options: DockerOptions) -> Self {
-        DockerRuntime { client, platform, options }
+        DockerRuntime { client, platform, options, addresses: Arc::default() }
     }
 
     /// Whatever carries this platform's labels, of one app or of all.
@@ -110,6 +123,17 @@ impl Runtime for DockerRuntime {
             false => Support::Yes,
             true => Support::No { reason: "a rootless engine's containers cannot be reached at their address".into() },
         };
+        let hostname = rustix::system::uname();
+        let ends = match ending::can_end() {
+            _ if hostname.nodename().to_bytes() != info.name.as_bytes() => {
+                Err("commands in containers go on when their session is cut off: the engine is on another host")
+            }
+            ends => ends,
+        };
+        let ends = match ends {
+            Ok(()) => Support::Yes,
+            Err(reason) => Support::Degraded { reason: reason.into() },
+        };
         vec![
             yes("own file system"),
             yes("own network"),
@@ -120,6 +144,7 @@ impl Runtime for DockerRuntime {
             yes("restart after a reboot"),
             Capability { name: "static apps without a base image".into(), support: builds_static },
             Capability { name: "traffic to containers".into(), support: reach },
+            Capability { name: "commands end with their session".into(), support: ends },
             Capability {
                 name: "secrets in builds".into(),
                 support: Support::No { reason: "the classic builder would leave them in the image's layers".into() },

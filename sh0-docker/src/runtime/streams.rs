@@ -12,6 +12,7 @@ use sh0_core::{Error, Result};
 use tokio::io::AsyncWriteExt;
 
 use super::DockerRuntime;
+use super::ending::Command;
 use super::fault::told;
 use super::instances::{argv, container, exit};
 use super::labels::APP;
@@ -53,6 +54,7 @@ impl DockerRuntime {
             client::ExecSpec { argv: argv(&command.command), env, tty, stdin: true, ..client::ExecSpec::default() };
         let id = self.client.create_exec(name.as_str(), &spec).await.map_err(told)?;
         let session = self.client.start_exec(&id, tty).await.map_err(told)?;
+        let running = Command::new(self.client.clone(), id.clone());
         let screen = Screen::Exec(self.client.clone(), id.clone());
         if let Some(size) = command.terminal {
             // It may have ended already; then there is nothing to resize.
@@ -61,6 +63,7 @@ impl DockerRuntime {
         let client = self.client.clone();
         let ended = async move {
             let code = client.wait_exec(&id, EXIT_WITHIN).await.map_err(told)?;
+            running.has_ended();
             Ok(Exit { code: code.try_into().unwrap_or(-1), oom: false })
         };
         Ok(Session {
@@ -79,8 +82,10 @@ impl DockerRuntime {
         for mount in &spec.volumes {
             self.make_volume(spec.labels.app, &mount.name).await?;
         }
+        let (asked, turn) = self.placed(&spec.name, asked).await?;
         self.client.create_container(Some(&name), &asked).await.map_err(told)?;
-        let cleaner = Cleaner { client: self.client.clone(), name: name.clone() };
+        drop(turn);
+        let cleaner = Cleaner { runtime: self.clone(), name: name.clone() };
         let tty = Some(asked.tty);
         let session = self
             .client
@@ -248,7 +253,7 @@ fn ended(cleaner: Cleaner, wait: client::Wait) -> BoxFuture<'static, Result<Exit
     async move {
         let waited = wait.exit().await;
         // The wait may lose the code; the container still has it.
-        let found = cleaner.client.inspect_container(&cleaner.name).await;
+        let found = cleaner.runtime.client.inspect_container(&cleaner.name).await;
         let outcome = match (waited, found) {
             (_, Ok(found)) => Ok(exit(&found.state)),
             (Ok(exit), Err(_)) => Ok(Exit { code: exit.code.try_into().unwrap_or(-1), oom: false }),
@@ -262,31 +267,29 @@ fn ended(cleaner: Cleaner, wait: client::Wait) -> BoxFuture<'static, Result<Exit
 
 /// Removes the container of a one-off run, also when nobody waits for its end.
 struct Cleaner {
-    client: Client,
+    runtime: DockerRuntime,
     name: String,
 }
 
 impl Cleaner {
-    async fn clean(self) {
-        let (client, name) = (self.client.clone(), self.name.clone());
-        std::mem::forget(self);
-        remove(client, name).await;
+    async fn clean(mut self) {
+        remove(self.runtime.clone(), std::mem::take(&mut self.name)).await;
     }
 }
 
 impl Drop for Cleaner {
     fn drop(&mut self) {
         // Outside of a runtime nothing can be sent; the reconciler removes it once it has ended.
-        if let Ok(handle) = tokio::runtime::Handle::try_current() {
-            handle.spawn(remove(self.client.clone(), self.name.clone()));
+        if let (false, Ok(handle)) = (self.name.is_empty(), tokio::runtime::Handle::try_current()) {
+            handle.spawn(remove(self.runtime.clone(), std::mem::take(&mut self.name)));
         }
     }
 }
 
-async fn remove(client: Client, name: String) {
-    if let Err(error) = client.remove_container(&name, RemoveContainer { force: true, volumes: true }).await
-        && !error.is_not_found()
-    {
-        tracing::warn!(name, %error, "a one-off run could not be removed");
+async fn remove(runtime: DockerRuntime, name: String) {
+    match runtime.client.remove_container(&name, RemoveContainer { force: true, volumes: true }).await {
+        Ok(()) => runtime.leave_network().await,
+        Err(error) if error.is_not_found() => {}
+        Err(error) => tracing::warn!(name, %error, "a one-off run could not be removed"),
     }
 }

@@ -31,6 +31,9 @@ pub struct Config {
     pub runtime: RuntimeChoice,
     /// The socket of the Docker Engine.
     pub docker_socket: PathBuf,
+    /// The subnet of the network in which the platform's containers are, such as `10.213.0.0/20`: one that this host does
+    /// not use is chosen when absent. Counts when the network is made, with the first container.
+    pub docker_subnet: Option<String>,
     /// Stands in front of the repository of every base image, in place of the default registry.
     pub image_mirror: Option<String>,
     /// The program that serves static files, followed by the shared libraries it loads: they go into the images of static
@@ -71,6 +74,7 @@ impl Config {
             data: data.into(),
             runtime: RuntimeChoice::Auto,
             docker_socket: "/var/run/docker.sock".into(),
+            docker_subnet: None,
             image_mirror: None,
             static_server: Vec::new(),
             shim: None,
@@ -100,6 +104,13 @@ impl Config {
     #[must_use]
     pub fn docker_socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.docker_socket = path.into();
+        self
+    }
+
+    /// The subnet of the network in which the platform's containers are.
+    #[must_use]
+    pub fn docker_subnet(mut self, subnet: impl Into<String>) -> Self {
+        self.docker_subnet = Some(subnet.into());
         self
     }
 
