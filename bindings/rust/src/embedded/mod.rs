@@ -157,7 +157,8 @@ async fn docker(config: &Config, root: &Path, platform: PlatformId) -> Result<Op
         return Ok(None);
     }
     std::fs::write(&known, b"")?;
-    let options = DockerOptions { static_server: config.static_server.clone() };
+    let subnet = config.docker_subnet.as_ref().map(|subnet| subnet.parse()).transpose()?;
+    let options = DockerOptions { static_server: config.static_server.clone(), subnet };
     Ok(Some(Arc::new(DockerRuntime::new(Client::new(endpoint, ClientOptions::default()), platform, options))))
 }
 
