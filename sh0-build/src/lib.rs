@@ -50,7 +50,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
-use sh0_core::model::{AppSettings, Plan};
+use sh0_core::model::{AppSettings, Plan, RelPath};
 use sh0_core::traits::Planner;
 use sh0_core::{Error, Result};
 
@@ -74,6 +74,8 @@ pub struct Options {
     /// Images to take in place of a stack's own, by stack: `node`, `python`, `go`, `rust`, `bun`, `debian`. One image
     /// both builds and ships.
     pub base_images: BTreeMap<String, String>,
+    /// The folder of the app, in a tree with several: in place of what `root` in `sh0.toml` says.
+    pub root: Option<RelPath>,
     /// The builder is BuildKit: what package managers fetch is kept in cache mounts. The classic builder refuses them.
     pub buildkit: bool,
 }

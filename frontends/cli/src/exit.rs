@@ -3,6 +3,8 @@
 use sh0::Error;
 use sh0::console::exit_code;
 
+/// What `check` found is as grave as `--fail-on`.
+pub(crate) const FOUND: u8 = 9;
 /// Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 

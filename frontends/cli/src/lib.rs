@@ -19,6 +19,7 @@ mod args;
 mod deploy;
 mod exit;
 mod host;
+mod look;
 mod place;
 mod run;
 mod upkeep;
@@ -31,6 +32,7 @@ use serde_json::Value;
 use sh0::ops::find;
 use sh0::{Code, Error, Result, typed};
 
+use look::Look;
 use place::{Options, Place};
 use run::{Job, Voice};
 
@@ -63,10 +65,14 @@ struct Call {
     yes: bool,
 }
 
+/// The verbs that need no server, and the options of all.
+fn local() -> Command {
+    Look::augment_subcommands(Options::augment_args(Command::new("sh0").version(env!("CARGO_PKG_VERSION"))))
+}
+
 /// The whole command line, as clap knows it.
 pub fn command() -> Command {
-    let root = Command::new("sh0").version(env!("CARGO_PKG_VERSION"));
-    let root = args::with_verbs(Hand::augment_subcommands(Options::augment_args(root)));
+    let root = args::with_verbs(Hand::augment_subcommands(local()));
     root.about("Turns this machine into a deployment platform")
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -82,6 +88,11 @@ pub fn main() -> ExitCode {
         return ended.unwrap_or_else(|error| exit::failed(&error, false).into());
     }
     let json = typed.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    // A look at a folder waits neither for the verbs of all operations nor for a runtime; help and mistakes do.
+    let look = local().try_get_matches_from(&typed).and_then(|matches| Look::from_arg_matches(&matches));
+    if let Ok(look) = look {
+        return ExitCode::from(look.run(Voice { json }).unwrap_or_else(|error| exit::failed(&error, json)));
+    }
     let ended = match command().try_get_matches_from(typed) {
         Err(error) if !(json && error.use_stderr()) => error.exit(),
         Err(error) => Err(usage(error)),

@@ -1,8 +1,9 @@
 //! Runs one operation: input to the platform, output to the person or, with `--json`, to the program.
 
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 
 use futures_util::StreamExt;
+use serde::Serialize;
 use serde_json::Value;
 use sh0::ops::fields::{has, summary};
 use sh0::ops::{OpDef, OpKind, Risk};
@@ -31,6 +32,15 @@ impl Voice {
         }
     }
 
+    /// A value: as JSON, or as text, in colours where a terminal shows it.
+    pub(crate) fn show<T: Serialize>(self, value: &T, text: fn(&T, bool) -> String) -> Result<()> {
+        match self.json {
+            true => self.document(&serde_json::to_value(value)?),
+            false => self.data(&text(value, colours(&std::io::stdout()))),
+        }
+        Ok(())
+    }
+
     /// A word beside the data, on standard error; programs do not get it.
     pub(crate) fn say(self, text: impl AsRef<str>) {
         if !self.json {
@@ -42,6 +52,11 @@ impl Voice {
     fn item(self, show: &str, item: &Value) {
         if self.json || show == "json" { self.document(item) } else { self.data(&format!("{}\n", text::line(item))) }
     }
+}
+
+/// Whether a stream takes colours (no-color.org).
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// What is run.
