@@ -18,10 +18,27 @@ mod report;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sh0_core::Error;
 use sh0_core::model::{Bytes, EventKind, LogLine, Part, Timestamp};
 
 pub use plan::plan;
 pub use report::report;
+
+/// An output as one word says: `table` with the columns of a [`table`] behind it, `dotenv`, `secret` (the secret alone,
+/// for `SH0_TOKEN=$(sh0 tokens create ...)`); as its [`fields`] for any other.
+pub fn output(show: &str, output: &Value) -> String {
+    match show.split_once(' ').unwrap_or((show, "")) {
+        ("table", columns) => table(columns.trim(), items(output)),
+        ("dotenv", _) => dotenv(output),
+        ("secret", _) => format!("{}\n", word(&output["secret"])),
+        _ => fields(output),
+    }
+}
+
+/// What an output lists.
+pub fn items(output: &Value) -> &[Value] {
+    output.get("items").or(output.get("names")).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
 
 /// Items as rows below their titles. `columns` are paths with dots, or `title=path`, between spaces.
 pub fn table(columns: &str, items: &[Value]) -> String {
@@ -80,6 +97,15 @@ impl Progress {
 /// Variables as the operation `env.import` reads them.
 pub fn dotenv(values: &Value) -> String {
     values["vars"].as_object().into_iter().flatten().map(|(name, value)| format!("{name}={value}\n")).collect()
+}
+
+/// An error: in words and with what to do, or as its problem object in JSON.
+pub fn error(error: &Error, json: bool) -> String {
+    if json {
+        return serde_json::to_string(&error.problem("")).unwrap_or_default();
+    }
+    let hints = error.fields().iter().map(|field| &field.hint).filter(|hint| !hint.is_empty());
+    hints.fold(format!("error: {}", error.detail()), |text, hint| format!("{text}\nhint: {hint}"))
 }
 
 /// A value in one line: `a, b` of a list, `a=1, b=2` of a map; things in a list by their names.

@@ -33,7 +33,7 @@ use sh0::ops::find;
 use sh0::{Code, Error, Result, typed};
 
 use look::Look;
-use place::{Options, Place};
+use place::Place;
 use run::{Job, Voice};
 
 /// The verbs that are more than one operation.
@@ -67,7 +67,7 @@ struct Call {
 
 /// The verbs that need no server, and the options of all.
 fn local() -> Command {
-    Look::augment_subcommands(Options::augment_args(Command::new("sh0").version(env!("CARGO_PKG_VERSION"))))
+    Look::augment_subcommands(Place::augment_args(Command::new("sh0").version(env!("CARGO_PKG_VERSION"))))
 }
 
 /// The whole command line, as clap knows it.
@@ -89,8 +89,7 @@ pub fn main() -> ExitCode {
     }
     let json = typed.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
     // A look at a folder waits neither for the verbs of all operations nor for a runtime; help and mistakes do.
-    let look = local().try_get_matches_from(&typed).and_then(|matches| Look::from_arg_matches(&matches));
-    if let Ok(look) = look {
+    if let Ok(look) = local().try_get_matches_from(&typed).and_then(|matches| Look::from_arg_matches(&matches)) {
         return ExitCode::from(look.run(Voice { json }).unwrap_or_else(|error| exit::failed(&error, json)));
     }
     let ended = match command().try_get_matches_from(typed) {
@@ -108,7 +107,7 @@ pub fn main() -> ExitCode {
 
 /// Does what was typed; Ctrl-C ends it, but for what handles it on its own.
 async fn dispatch(voice: Voice, matches: &ArgMatches) -> Result<u8> {
-    let place = Place::new(Options::from_arg_matches(matches).map_err(usage)?)?;
+    let place = Place::from_arg_matches(matches).map_err(usage)?;
     let Some((name, inner)) = matches.subcommand() else { return Ok(2) };
     let work = async {
         if let Some((verb, matches)) = args::verb(name, inner) {
