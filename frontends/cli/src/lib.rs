@@ -1,7 +1,8 @@
 //! The command line of sh0: `sh0 up`, `sh0 deploy`, `sh0 logs` and the rest.
 //!
 //! `verbs.txt` lists the verbs that are an operation and nothing more; `args` makes their arguments and help from the
-//! operations' declarations and `run` runs them. `deploy`, `host` and `upkeep` hold the few verbs made by hand.
+//! operations' declarations and `run` runs them. `deploy`, `host` and `upkeep` hold the few verbs made by hand,
+//! `look` those that need no server.
 //!
 //! ```
 //! // Most words of `sh0 --help` come from the declarations of the operations.
@@ -90,7 +91,7 @@ pub fn main() -> ExitCode {
     let json = typed.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
     // A look at a folder waits neither for the verbs of all operations nor for a runtime; help and mistakes do.
     if let Ok(look) = local().try_get_matches_from(&typed).and_then(|matches| Look::from_arg_matches(&matches)) {
-        return ExitCode::from(look.run(Voice { json }).unwrap_or_else(|error| exit::failed(&error, json)));
+        return ExitCode::from(look::run(Voice { json }, look).unwrap_or_else(|error| exit::failed(&error, json)));
     }
     let ended = match command().try_get_matches_from(typed) {
         Err(error) if !(json && error.use_stderr()) => error.exit(),

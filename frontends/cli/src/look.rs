@@ -43,21 +43,19 @@ pub(crate) enum Look {
     },
 }
 
-impl Look {
-    pub(crate) fn run(self, voice: Voice) -> Result<u8> {
-        match self {
-            Look::Plan { path, root, dockerfile: true } => voice.data(trees::dockerfile(&trees::plan(&path, root)?)?),
-            Look::Plan { path, root, .. } => voice.show(&trees::plan(&path, root)?, text::plan),
-            Look::Check { path, sarif, fail_on } => {
-                let report = trees::check(&path)?;
-                match sarif {
-                    true => voice.document(&trees::sarif(&report)),
-                    false => voice.show(&report, text::report),
-                }
-                return Ok(fail_on.filter(|level| report.fails_on(*level)).map_or(0, |_| FOUND));
+pub(crate) fn run(voice: Voice, look: Look) -> Result<u8> {
+    match look {
+        Look::Plan { path, root, dockerfile: true } => voice.data(trees::dockerfile(&trees::plan(&path, root)?)?),
+        Look::Plan { path, root, .. } => voice.show(&trees::plan(&path, root)?, text::plan),
+        Look::Check { path, sarif, fail_on } => {
+            let report = trees::check(&path)?;
+            match sarif {
+                true => voice.document(&trees::sarif(&report)),
+                false => voice.show(&report, text::report),
             }
-            Look::Schema { of } => voice.data(&format!("{:#}\n", trees::schema(&of)?)),
+            return Ok(fail_on.filter(|level| report.fails_on(*level)).map_or(0, |_| FOUND));
         }
-        Ok(0)
+        Look::Schema { of } => voice.data(&format!("{:#}\n", trees::schema(&of)?)),
     }
+    Ok(0)
 }
