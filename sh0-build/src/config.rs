@@ -13,7 +13,7 @@ use crate::{detect, images};
 /// The file.
 pub(crate) const FILE: &str = "sh0.toml";
 
-const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "build",
     "check",
     "dockerfile",

@@ -266,6 +266,14 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
     if !listens && !draft.plan.services.is_empty() {
         return Ok(());
     }
+    let builds = !draft.plan.install.is_empty() || !draft.plan.build.is_empty();
+    if let (Some(secret), true, false) = (options.build_secrets.first(), builds, options.buildkit) {
+        return Err(Error::invalid(
+            "build secrets",
+            format!("{secret} would be kept in a layer of the image: this builder is not BuildKit"),
+            "use an engine with BuildKit, or build without the secret",
+        ));
+    }
     let (dockerfile, dockerignore) = render::render(files, draft, options);
     draft.plan.image = ImagePlan::Generated { dockerfile, dockerignore };
     Ok(())
@@ -275,10 +283,11 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
 fn unrecognised(files: Files<'_>) -> Error {
     let looked: Vec<&str> = PROVIDERS.iter().map(|provider| provider.looks_for()).collect();
     let present: Vec<String> = files.names("").into_iter().filter(|name| !name.starts_with('.')).take(12).collect();
-    let below = files.names("").into_iter().filter(|name| is_dir_name(name)).find(|name| {
-        ["package.json", "requirements.txt", "pyproject.toml", "go.mod", "Cargo.toml", "Dockerfile", "index.html"]
-            .iter()
-            .any(|file| files.is_file(&format!("{name}/{file}")))
+    let folders = files.names("").into_iter().filter(|name| is_dir_name(name) && files.is_folder(name));
+    let below = folders.take(50).find(|name| {
+        let sub = Sub::new(files, name);
+        let inside = Files(&sub);
+        inside.is_file("Dockerfile") || PROVIDERS.iter().any(|provider| provider.recognises(inside))
     });
     let there = match (present.is_empty(), below) {
         (true, _) => "The folder is empty.".to_owned(),

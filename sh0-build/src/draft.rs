@@ -34,7 +34,7 @@ pub(crate) struct Recipe {
     pub(crate) install_needs_source: bool,
     /// Runs before the install, on manifests only.
     pub(crate) before_install: Vec<String>,
-    /// Runs before the build, in images alone.
+    /// Runs in images before the build, in one command with it.
     pub(crate) before_build: Vec<&'static str>,
     /// Runs after the build: drops what only the build needed.
     pub(crate) trim: Vec<String>,

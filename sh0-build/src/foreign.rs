@@ -56,8 +56,10 @@ impl Foreign {
     /// nixpacks.com/docs/configuration/file
     fn nixpacks(&mut self, source: &Source<'_>) {
         let mut rest = source.unknown(&["$schema", "providers", "variables", "phases", "start"], &[]);
+        let providers = source.words(&["providers"]);
+        // `...` stands for what is detected.
         self.language =
-            source.words(&["providers"]).into_iter().map(|name| language(&name)).find(|name| name != DETECTED);
+            providers.first().filter(|_| !providers.iter().any(|name| name == DETECTED)).map(|name| language(name));
         self.variables(source, &["variables"]);
         self.start = source.text(&["start", "cmd"]).or(self.start.take());
         rest.extend(source.unknown(&["cmd"], &["start"]));

@@ -26,7 +26,7 @@ pub(crate) struct Base {
 pub(crate) const NODE: Base = Base {
     stack: "node",
     repository: "node",
-    versions: &["16", "18", "20", "22", "24"],
+    versions: &["16", "18", "20", "22", "24", "25", "26"],
     default: "24",
     before: "",
     build: "-bookworm",
@@ -36,7 +36,7 @@ pub(crate) const NODE: Base = Base {
 pub(crate) const PYTHON: Base = Base {
     stack: "python",
     repository: "python",
-    versions: &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"],
+    versions: &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15"],
     default: "3.13",
     before: "",
     build: "-bookworm",

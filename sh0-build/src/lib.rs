@@ -37,11 +37,13 @@ mod config;
 mod detect;
 mod dockerfile;
 mod draft;
+mod export;
 mod foreign;
 mod images;
 mod provider;
 mod render;
 mod rules;
+mod schema;
 mod text;
 mod tree;
 mod yaml;
@@ -50,13 +52,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
-use sh0_core::model::{AppSettings, Plan, RelPath};
+use sh0_core::model::{AppSettings, EnvKey, Plan, RelPath};
 use sh0_core::traits::Planner;
 use sh0_core::{Error, Result};
 
 pub use detect::{deployable_plan, plan_tree};
+pub use export::{Export, ExportCron, ExportEnv, ExportInput, ExportTarget, export};
 pub use images::default_images;
 pub use rules::{CheckOptions, RuleInfo, check_tree, rule_table, to_sarif};
+pub use schema::{config_schema, plan_schema};
 pub use tree::{DirTree, Kind, MAX_ENTRIES, MAX_FILE_BYTES, MemoryTree, Tree};
 
 /// The user and group that generated images run as: fixed, so that volumes keep their owner, and above those of systems.
@@ -71,11 +75,14 @@ pub struct Options {
     /// Stands in front of the repository of every base image, in place of the default registry: with
     /// `mirror.example.com/hub`, `node:24` becomes `mirror.example.com/hub/library/node:24`.
     pub mirror: Option<String>,
-    /// Images to take in place of a stack's own, by stack: `node`, `python`, `go`, `rust`, `bun`, `debian`. One image
-    /// both builds and ships.
+    /// Images to take in place of a stack's own, by stack, such as `node`, `php`, `java`, `maven` ([`default_images`] has
+    /// them all). One image both builds and ships.
     pub base_images: BTreeMap<String, String>,
     /// The folder of the app, in a tree with several: in place of what `root` in `sh0.toml` says.
     pub root: Option<RelPath>,
+    /// Variables that the build may read and no layer may keep, such as the token of a registry. They reach commands as
+    /// secret mounts of BuildKit, `id` being the name; without BuildKit such a plan is refused.
+    pub build_secrets: Vec<EnvKey>,
     /// The builder is BuildKit: what package managers fetch is kept in cache mounts. The classic builder refuses them.
     pub buildkit: bool,
 }

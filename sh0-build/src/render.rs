@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 
-use sh0_core::model::{OWN_PORT, exec_line, shell};
+use sh0_core::model::{EnvKey, OWN_PORT, exec_line, shell};
 
 use crate::detect::is_dir_name;
 use crate::draft::{Borrow, Draft, Recipe};
@@ -74,6 +74,14 @@ fn settle(draft: &mut Draft) {
     let commands = !plan.install.is_empty() || !plan.build.is_empty() || !recipe.ship_system.is_empty();
     if recipe.build.is_none() && commands {
         recipe.build = recipe.run.clone();
+    }
+    // `go run main.go` of a Procfile needs what built it.
+    let runs_tool = plan.start_command.iter().chain(plan.processes.values()).any(|command| {
+        matches!(command.split_whitespace().next(), Some("go" | "cargo" | "mvn" | "gradle" | "./mvnw" | "./gradlew"))
+    });
+    if runs_tool && commands {
+        recipe.run = recipe.build.clone();
+        recipe.ship.clear();
     }
     if !commands {
         recipe.build = None;
@@ -177,8 +185,13 @@ impl Dockerfile<'_> {
         if !early {
             plan.install.iter().for_each(|command| self.run(command));
         }
-        recipe.before_build.iter().for_each(|command| self.run(command));
-        plan.build.iter().for_each(|command| self.run(command));
+        // In the same command as the build, which may hold a lock on what is kept.
+        let mut before: Vec<&str> = recipe.before_build.clone();
+        for command in &plan.build {
+            before.push(command);
+            self.run(&before.join(" && "));
+            before.clear();
+        }
         if plan.static_dir.is_none() {
             recipe.trim.iter().for_each(|command| self.run(command));
             if compiled(recipe) {
@@ -219,15 +232,26 @@ impl Dockerfile<'_> {
             && !command.contains("<<")
             && !command.starts_with(['-', '[', '#'])
             && !command.ends_with('\\');
+        // A secret is a file while the command runs, and a variable of the command alone.
+        let secrets = &self.options.build_secrets;
+        let told: String =
+            secrets.iter().map(|key| format!("export {key}=\"$(cat /run/secrets/{key})\" && ")).collect();
         match plain {
-            true => self.line(format!("RUN {mounts}{command}")),
-            false => self.line(format!("RUN {mounts}{}", json(&shell(command)))),
+            true => self.line(format!("RUN {mounts}{told}{command}")),
+            false if told.is_empty() => self.line(format!("RUN {mounts}{}", json(&shell(command)))),
+            false => self.line(format!("RUN {mounts}{}", json(&shell(format!("{told}{command}"))))),
         }
     }
 
     fn mounts(&self) -> String {
-        let mount = |(id, folder): &(&str, &str)| format!("--mount=type=cache,id=sh0-{id},target={folder} ");
-        self.draft.recipe.caches.iter().map(mount).collect()
+        let cache = |(id, folder): &(&str, &str)| {
+            // Programs of the same name would meet in it.
+            let locked = if *id == "cargo-target" { ",sharing=locked" } else { "" };
+            format!("--mount=type=cache,id=sh0-{id},target={folder}{locked} ")
+        };
+        let secret = |key: &EnvKey| format!("--mount=type=secret,id={key},target=/run/secrets/{key} ");
+        let caches = self.draft.recipe.caches.iter().map(cache);
+        caches.chain(self.options.build_secrets.iter().map(secret)).collect()
     }
 
     fn packages(&mut self, packages: &[&str], more: &[String]) {

@@ -161,3 +161,21 @@ fn a_mirror_and_own_images_reach_the_dockerfile() {
     let own = Options { base_images: [("python".to_owned(), "local/python:1".to_owned())].into(), ..options };
     assert!(dockerfile(&own).contains("\nFROM local/python:1 AS build\n"));
 }
+
+#[test]
+fn secrets_of_a_build_are_mounted_and_never_written() {
+    let tree = MemoryTree::from([
+        ("package.json", r#"{"scripts":{"build":"tsc","start":"node a.js"},"dependencies":{"@own/x":"1"}}"#),
+        ("package-lock.json", "{}"),
+    ]);
+    let options = Options { build_secrets: vec!["NPM_TOKEN".parse().unwrap()], buildkit: true, ..Options::default() };
+    let plan = plan_tree(&tree, &AppSettings::default(), &options).unwrap();
+    let ImagePlan::Generated { dockerfile, .. } = plan.image else { panic!("{:?}", plan.image) };
+    let install = dockerfile.lines().find(|line| line.ends_with("npm ci --include=dev")).unwrap();
+    assert!(install.contains("--mount=type=secret,id=NPM_TOKEN,target=/run/secrets/NPM_TOKEN "), "{install}");
+    assert!(!dockerfile.contains("ENV NPM_TOKEN") && !dockerfile.contains("ARG "), "{dockerfile}");
+    // The classic builder would keep it.
+    let classic = Options { buildkit: false, ..options };
+    let refused = plan_tree(&tree, &AppSettings::default(), &classic).unwrap_err();
+    assert!(refused.detail().contains("NPM_TOKEN"), "{refused:?}");
+}

@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../examples/rules.rs"]
+mod page;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -191,3 +194,74 @@ fn large_trees_are_bounded() {
     let report = check_tree(&tree, None, &CheckOptions::default());
     assert!(report.truncated && report.files == 20_000);
 }
+
+#[test]
+fn the_page_of_rules_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/health-rules.md");
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(text == page::page(), "cargo run -p sh0-build --example rules > docs/health-rules.md");
+}
+
+proptest::proptest! {
+    /// Whatever lies in a tree, a check ends with a report.
+    #[test]
+    fn no_tree_makes_a_check_fail(
+        files in proptest::collection::vec((0usize..NAMES.len(), proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), 0usize..WORDS.len()), 0..8)
+    ) {
+        let mut tree = MemoryTree::default();
+        for (name, bytes, word) in files {
+            let mut content = WORDS[word].as_bytes().to_vec();
+            content.extend(bytes);
+            tree.insert(NAMES[name], content);
+        }
+        let report = check(&tree);
+        proptest::prop_assert!(report.score <= 100);
+        to_sarif(&report);
+    }
+}
+
+const NAMES: &[&str] = &[
+    "Dockerfile",
+    "compose.yaml",
+    ".env",
+    "package.json",
+    "package-lock.json",
+    "pnpm-lock.yaml",
+    "sh0.toml",
+    "Procfile",
+    ".gitignore",
+    ".dockerignore",
+    "app.py",
+    "server.js",
+    "requirements.txt",
+    "pyproject.toml",
+    "Gemfile",
+    "Gemfile.lock",
+    ".nvmrc",
+    ".npmrc",
+    "settings.py",
+    "a.csproj",
+];
+
+const WORDS: &[&str] = &[
+    "",
+    "FROM a\nCOPY <<EOF x\n",
+    "FROM ${A:-",
+    "ENV A=\"\\",
+    "services:\n  a:\n    ports: [",
+    "KEY=\"",
+    "{\"scripts\":{\"start\":\"node ",
+    "{\"dependencies\":{\"a\":\"",
+    "[check]\nignore = [{ rule = ",
+    "token = \"",
+    "-----BEGIN PRIVATE KEY-----",
+    "https://a:b@",
+    "[",
+    "!",
+    "**/",
+    "gem '",
+    "ruby ",
+    "curl -u ",
+    "eyJ",
+    "<TargetFramework>net",
+];

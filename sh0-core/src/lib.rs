@@ -19,6 +19,7 @@
 //! | [`traits`] | what a backend implements: runtime, store, proxy, planner, fetcher, logs, clock, sealer, prober |
 //! | [`ops`] | every operation, declared once as data |
 //! | [`auth`] | principals, roles, permissions |
+//! | [`LocalKey`] | how a process of this machine proves that it may drive another |
 //! | [`engine`] | (feature `engine`) dispatch, executors, journal, reconciler, router |
 //! | [`testkit`] | (feature `testkit`) one conformance suite a trait, fakes, chaos |
 //!
@@ -30,6 +31,7 @@ pub mod auth;
 #[cfg(feature = "engine")]
 pub mod engine;
 mod error;
+mod local_key;
 pub mod model;
 pub mod ops;
 #[cfg(feature = "testkit")]
@@ -37,4 +39,5 @@ pub mod testkit;
 pub mod traits;
 
 pub use error::{Code, Error, FieldError, Problem, Result};
+pub use local_key::LocalKey;
 pub use model::ParseError;

@@ -8,6 +8,8 @@ mod harness;
 
 #[path = "process/builds.rs"]
 mod builds;
+#[path = "process/cancelled.rs"]
+mod cancelled;
 #[path = "process/conformance.rs"]
 mod conformance;
 #[path = "process/crashes.rs"]
@@ -20,5 +22,7 @@ mod limits;
 mod logs;
 #[path = "process/sandbox.rs"]
 mod sandbox;
+#[path = "process/secrets.rs"]
+mod secrets;
 #[path = "process/serving.rs"]
 mod serving;

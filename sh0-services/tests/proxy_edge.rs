@@ -241,6 +241,45 @@ async fn nonsense_on_the_socket_does_no_harm() {
     supervisor.stop(Duration::ZERO).await.unwrap();
 }
 
+/// As an app could, which is a process of the same user where sh0 is not root.
+#[tokio::test]
+async fn who_does_not_show_the_key_gives_no_orders() {
+    let dir = tempfile::tempdir().unwrap();
+    let supervisor = EdgeSupervisor::spawn_or_adopt(command(), dir.path()).await.unwrap();
+    let socket = dir.path().join("edge.sock");
+    let file = dir.path().join("edge.sock.key");
+    assert_eq!(mode(&file), 0o600);
+    let key = std::fs::read_to_string(&file).unwrap();
+    let ask = async |first: String| {
+        let mut stream = UnixStream::connect(&socket).await.unwrap();
+        say(&mut stream, &first).await;
+        say(&mut stream, r#""ping""#).await;
+        (soon(order(&mut stream)).await, soon(order(&mut stream)).await)
+    };
+    for first in [
+        r#""ping""#,
+        r#"{"stop":{"grace":0}}"#,
+        r#"{"key":""}"#,
+        &format!(r#"{{"key":"{}"}}"#, key.replace(key.chars().next().unwrap(), "g")),
+    ] {
+        assert_eq!(ask(first.to_owned()).await, (None, None), "{first}");
+    }
+    // Much that is announced is not read.
+    let mut stream = UnixStream::connect(&socket).await.unwrap();
+    stream.write_u32(64 * 1024 * 1024).await.unwrap();
+    assert_eq!(soon(order(&mut stream)).await, None);
+    let (done, pong) = ask(format!(r#"{{"key":"{key}"}}"#)).await;
+    assert_eq!(done.as_deref(), Some("\"done\""));
+    assert!(pong.unwrap().contains("pong"));
+    assert_eq!(supervisor.proxy().status().await.unwrap().generation, 0, "it still serves its control plane");
+
+    // The key stays when the edge is started again: its control plane may be another by then.
+    supervisor.stop(Duration::ZERO).await.unwrap();
+    let next = EdgeSupervisor::spawn_or_adopt(command(), dir.path()).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), key);
+    next.stop(Duration::ZERO).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_cannot_start_says_why() {
     let dir = tempfile::tempdir().unwrap();

@@ -107,7 +107,9 @@ async fn a_folder_is_copied_without_what_does_not_belong_to_it() {
             ("src/a.js", "a"),
             ("run.sh", "#!/bin/sh"),
             (".env", "SECRET=1"),
-            (".gitignore", ".env\n*.log\n/dist\n"),
+            ("src/.env.production", "SECRET=1"),
+            (".env.example", "SECRET="),
+            (".gitignore", "*.log\n/dist\n"),
             (".sh0ignore", "!/dist\nnotes\n"),
             ("dist/app.js", "built"),
             ("notes/a", "x"),
@@ -129,13 +131,24 @@ async fn a_folder_is_copied_without_what_does_not_belong_to_it() {
 
     let lines = Lines::default();
     let checkout = bench.fetcher.fetch(id(), &folder(&app), &lines).await.unwrap();
-    let expected = [".gitignore", ".sh0ignore", "dist", "empty", "inside", "package.json", "run.sh", "src", "static"];
+    let expected = [
+        ".env.example",
+        ".gitignore",
+        ".sh0ignore",
+        "dist",
+        "empty",
+        "inside",
+        "package.json",
+        "run.sh",
+        "src",
+        "static",
+    ];
     assert_eq!(names(&checkout.dir), expected);
     assert_eq!(names(&checkout.dir.join("src")), ["a.js"]);
     assert_eq!(read(&checkout, "inside"), "a");
     assert_eq!(fs::metadata(checkout.dir.join("run.sh")).unwrap().permissions().mode() & 0o7111, 0o111);
     assert!(checkout.revision.id.starts_with("sha256:"));
-    for left_out in ["outside", "tricky", "pipe", "socket"] {
+    for left_out in ["outside", "tricky", "pipe", "socket", ".env.production"] {
         assert!(lines.text().contains(left_out), "{left_out} is not mentioned: {}", lines.text());
     }
 }
@@ -465,12 +478,18 @@ async fn bombs_end_early() {
 #[tokio::test]
 async fn broken_archives_are_invalid() {
     let bench = Bench::new();
-    let good = gzip(&archive(|b| raw(b, tar::EntryType::Regular, "a", "", &[7; 5000])));
+    let tar = archive(|b| raw(b, tar::EntryType::Regular, "a", "", &[7; 5000]));
+    let good = gzip(&tar);
+    // Its checksum (RFC 1952 section 2.3.1) is looked at in the middle of a file.
+    let mut wrong_sum = gzip(&tar[..2000]);
+    let sum = wrong_sum.len() - 8;
+    wrong_sum[sum] ^= 1;
     for (name, bytes) in [
         ("text", b"hello".to_vec()),
         ("nothing", Vec::new()),
         ("zip", b"PK\x03\x04................".repeat(40)),
         ("cut", good[..good.len() / 2].to_vec()),
+        ("wrong checksum", wrong_sum),
         ("gzip of noise", gzip(&[1; 3000])),
         ("gzip magic alone", vec![0x1f, 0x8b]),
     ] {

@@ -113,6 +113,11 @@ impl Place {
         let kept = self.kept.join(target);
         let corpus = kept.join("corpus");
         fs::create_dir_all(&corpus)?;
+        // In memory where there is such a place: what is unpacked is gone again at once.
+        let memory = Path::new("/dev/shm");
+        let scratch = if memory.is_dir() { memory } else { kept.as_path() };
+        let scratch = scratch.join(format!("sh0-fuzz-{}-{target}", std::process::id()));
+        fs::create_dir_all(&scratch)?;
         let output = Command::new(&self.program)
             .arg(&corpus)
             .arg(self.seeds.join(target))
@@ -121,7 +126,10 @@ impl Place {
             .args(["-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
             .env("SH0_FUZZ_TARGET", target)
             .env("RUST_BACKTRACE", "1")
-            .output()?;
+            .env("TMPDIR", &scratch)
+            .output();
+        fs::remove_dir_all(&scratch)?;
+        let output = output?;
         let text = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             let lines: Vec<&str> = text.lines().collect();

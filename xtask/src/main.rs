@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod dependencies;
 mod engine;
+mod exports;
 mod first_run;
 mod fuzz;
 mod images;
@@ -34,7 +35,7 @@ struct Word {
 
 const WORDS: &[Word] = &[
     Word { name: "check", about: "format, lints, docs, licences, house rules: all but the tests", run: check::check },
-    Word { name: "test", about: "setup, then every test, doc test and the OpenAPI validator", run: test },
+    Word { name: "test", about: "setup, then every test, doc test, and the validators of others", run: test },
     Word { name: "setup", about: "install and start what the tests need (as root on Debian)", run: setup },
     Word { name: "teardown", about: "stop the Docker Engine that setup started", run: teardown },
     Word {
@@ -46,6 +47,7 @@ const WORDS: &[Word] = &[
     Word { name: "first-run", about: "what a newcomer does, without Docker, timed", run: first_run::first_run },
     Word { name: "prove", about: "run a row of proof and write docs/proof/ROW.md", run: prove::prove },
     Word { name: "bench", about: "benchmarks: `bench NAME [ARGS]`, a binary of benches/", run: bench },
+    Word { name: "exports", about: "exported files and SARIF against the schemas of others", run: exports },
     Word { name: "demo", about: "the README's first command", run: first_run::demo },
     Word { name: "docs", about: "build the documentation of all crates", run: check::docs },
 ];
@@ -95,7 +97,12 @@ fn test(repo: &Repo, args: &[String]) -> Outcome {
         return Ok(());
     }
     stage("doc tests", || run(cargo(repo).args(["test", "--doc"]).args(scope)))?;
-    stage("OpenAPI", || openapi::validate(repo))
+    stage("OpenAPI", || openapi::validate(repo))?;
+    stage("exports and SARIF", || exports::validate(repo))
+}
+
+fn exports(repo: &Repo, _: &[String]) -> Outcome {
+    exports::validate(repo)
 }
 
 fn bench(repo: &Repo, args: &[String]) -> Outcome {

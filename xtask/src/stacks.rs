@@ -1,5 +1,5 @@
 //! Stand-ins for the images that generated Dockerfiles start from, for machines that reach no registry of images: the
-//! real Node, Python, Go and Rust, from package registries, under the names that a mirror of the default registry has.
+//! real toolchains, from package registries and Debian, under the names that a mirror of the default registry has.
 //!
 //! `cargo xtask images node:24 python:3.13` makes them; a platform with the mirror [`MIRROR`] then builds from them.
 
@@ -32,11 +32,19 @@ struct Stack {
 }
 
 const STACKS: &[Stack] = &[
-    Stack { name: "debian", large: None, small: "-slim", base: bookworm, recipe: |_, _| Ok(String::new()) },
+    Stack { name: "debian", large: Some(""), small: "-slim", base: bookworm, recipe: |_, _| Ok(String::new()) },
     Stack { name: "node", large: Some("-bookworm"), small: "-bookworm-slim", base: bookworm, recipe: node },
+    Stack { name: "alpine-node", large: None, small: "-alpine", base: bookworm, recipe: alpine_node },
     Stack { name: "python", large: Some("-bookworm"), small: "-slim-bookworm", base: with_python, recipe: python },
     Stack { name: "golang", large: Some("-bookworm"), small: "-slim-bookworm", base: bookworm, recipe: go },
     Stack { name: "rust", large: Some("-bookworm"), small: "-slim-bookworm", base: bookworm, recipe: rust },
+    Stack { name: "php", large: None, small: "-apache-bookworm", base: bookworm, recipe: php },
+    Stack { name: "composer", large: None, small: "", base: bookworm, recipe: composer },
+    Stack { name: "ruby", large: Some("-bookworm"), small: "-slim-bookworm", base: bookworm, recipe: ruby },
+    Stack { name: "eclipse-temurin", large: Some("-jdk"), small: "-jre", base: bookworm, recipe: java },
+    Stack { name: "maven", large: None, small: "", base: bookworm, recipe: maven },
+    Stack { name: "denoland/deno", large: None, small: "", base: bookworm, recipe: deno },
+    Stack { name: "oven/bun", large: Some("-debian"), small: "-slim", base: bookworm, recipe: bun },
 ];
 
 /// Makes the images of `name:version`, each unless it is there.
@@ -54,7 +62,9 @@ pub(crate) fn images(repo: &Repo, args: &[String]) -> Outcome {
 }
 
 fn make(repo: &Repo, stack: &Stack, version: &str) -> Outcome {
-    let image = |suffix: &str| format!("{MIRROR}/library/{}:{version}{suffix}", stack.name);
+    // The library of the default registry has its own folder.
+    let folder = if stack.name.contains('/') { "" } else { "library/" };
+    let image = |suffix: &str| format!("{MIRROR}/{folder}{}:{version}{suffix}", stack.name);
     let (small, large) = (image(stack.small), stack.large.map(image));
     if is_here(&small) && large.as_deref().is_none_or(is_here) {
         println!("images: {small} is here");
@@ -121,6 +131,17 @@ fn node(version: &str, context: &Path) -> Outcome<String> {
         .to_owned())
 }
 
+/// For Dockerfiles that start from Alpine: `apk` answers for packages that are there already, and adds none.
+fn alpine_node(version: &str, context: &Path) -> Outcome<String> {
+    fs::write(
+        context.join("apk"),
+        "#!/bin/sh\n[ \"$1\" = add ] || exit 1\nshift\nfor name; do case $name in -*) ;; *) dpkg -s \"$name\" >/dev/null || exit 1 ;; esac; done\n",
+    )?;
+    // Node 26 loads it, and Debian's smallest image has it not.
+    let library = apt("libatomic1");
+    Ok(node(version, context)? + &library + "COPY apk /usr/local/bin/apk\nRUN chmod 755 /usr/local/bin/apk\n")
+}
+
 fn npm_package(package: &str, context: &Path, folder: &str) -> Outcome {
     let packed = read(Command::new("npm").args(["pack", "--silent", package]).current_dir(context))?;
     let archive = context.join(packed.trim());
@@ -171,4 +192,77 @@ fn rust(version: &str, context: &Path) -> Outcome<String> {
         return Err("tar could not read the toolchain".into());
     }
     Ok("COPY rust /usr/local\n".to_owned() + &apt("ca-certificates gcc libc6-dev"))
+}
+
+/// What this machine's release of Debian has, for stacks that it has one version of.
+fn only(wanted: &str, version: &str, what: &str) -> Outcome {
+    if version == wanted { Ok(()) } else { Err(format!("Debian has {what} {wanted}, not {version}").into()) }
+}
+
+/// Apache and PHP with what the official image adds: where settings lie, the script that starts it, and the commands that
+/// make extensions, which find those of Debian's packages there already.
+fn php(version: &str, context: &Path) -> Outcome<String> {
+    only("8.2", version, "PHP")?;
+    let start = "#!/bin/bash\nset -e\n. /etc/apache2/envvars\nexec apache2 -DFOREGROUND \"$@\"\n";
+    fs::write(context.join("apache2-foreground"), start)?;
+    for command in ["docker-php-ext-install", "docker-php-ext-configure", "docker-php-ext-enable"] {
+        fs::write(context.join(command), "#!/bin/sh\nexit 0\n")?;
+    }
+    let packages = "apache2 ca-certificates composer libapache2-mod-php php-bcmath php-cli php-curl php-gd php-intl php-mbstring \
+                    php-mysql php-pgsql php-sqlite3 php-xml php-zip";
+    Ok(apt(packages)
+        + "COPY apache2-foreground docker-php-ext-* /usr/local/bin/\n\
+           ENV PHP_INI_DIR=/usr/local/etc/php\n\
+           RUN chmod 755 /usr/local/bin/* && rm /usr/bin/composer && ln -s /usr/share/php /usr/local/share/php \
+           && mkdir -p /usr/local/lib/php/extensions $PHP_INI_DIR/conf.d && cp /usr/lib/php/8.2/php.ini-production $PHP_INI_DIR \
+           && for folder in /var/lock/apache2 /var/run/apache2 /var/log/apache2; do rm -rf $folder && mkdir -p $folder && chmod 1777 $folder; done \
+           && ln -sf /dev/stderr /var/log/apache2/error.log && ln -sf /dev/stdout /var/log/apache2/access.log \
+           && ln -sf /dev/stdout /var/log/apache2/other_vhosts_access.log\n\
+           STOPSIGNAL SIGWINCH\n")
+}
+
+/// The script alone: what it reads is in the image of PHP.
+fn composer(version: &str, _: &Path) -> Outcome<String> {
+    only("2", version, "Composer")?;
+    Ok("RUN apt-get update -qq && cd /tmp && apt-get download -qq composer && dpkg-deb --extract composer_*.deb files \
+        && mv files/usr/bin/composer /usr/bin/composer && rm -rf /tmp/* /var/lib/apt/lists/*\n"
+        .to_owned())
+}
+
+fn ruby(version: &str, _: &Path) -> Outcome<String> {
+    only("3.1", version, "Ruby")?;
+    Ok(apt("ca-certificates ruby ruby-bundler ruby-dev"))
+}
+
+/// The small image has the compiler too: a stand-in need not be small.
+fn java(version: &str, _: &Path) -> Outcome<String> {
+    only("17", version, "Java")?;
+    Ok("RUN mkdir -p /usr/share/man/man1\n".to_owned() + &apt("ca-certificates openjdk-17-jdk-headless"))
+}
+
+/// Maven with the plugins that Debian has, which it takes from there: no registry of Maven's is asked.
+fn maven(version: &str, context: &Path) -> Outcome<String> {
+    only("3.9-eclipse-temurin-17", version, "Maven")?;
+    fs::write(
+        context.join("settings.xml"),
+        "<settings><localRepository>/usr/share/maven-repo</localRepository><offline>true</offline></settings>\n",
+    )?;
+    let packages = "libmaven-compiler-plugin-java libmaven-dependency-plugin-java libmaven-jar-plugin-java libmaven-resources-plugin-java \
+                    libmaven-shade-plugin-java libsurefire-java maven";
+    Ok(java("17", context)? + &apt(packages) + "COPY settings.xml /etc/maven/settings.xml\n")
+}
+
+/// The npm registry has Deno itself as a package.
+fn deno(version: &str, context: &Path) -> Outcome<String> {
+    let release = version.trim_start_matches("debian-");
+    npm_package(&format!("@deno/linux-x64-glibc@{release}"), context, "deno")?;
+    Ok("COPY deno/deno /usr/bin/deno\nRUN chmod 755 /usr/bin/deno\n".to_owned() + &apt("ca-certificates"))
+}
+
+/// The npm registry has Bun itself as a package.
+fn bun(version: &str, context: &Path) -> Outcome<String> {
+    npm_package(&format!("@oven/bun-linux-x64-baseline@{version}"), context, "bun")?;
+    Ok("COPY bun/bin/bun /usr/local/bin/bun\nRUN chmod 755 /usr/local/bin/bun && ln -s bun /usr/local/bin/bunx\n"
+        .to_owned()
+        + &apt("ca-certificates"))
 }

@@ -1,35 +1,48 @@
 //! Real apps that are not ours: deployed from their git trees with `sh0 deploy`, and asked for their own text.
 //!
-//! What is deployed is a list, `benches/apps/real.tsv`; the trees are git directories of the machine, below the folder
-//! behind `--mirror`: `OWNER+NAME`, or `OWNER+NAME/repo`. Columns, separated by tabs:
+//! What is deployed is a list, `benches/apps/real.tsv`. The trees are git directories of the machine, below the folder
+//! behind `--mirror`: `OWNER+NAME`, or `OWNER+NAME/repo`; what is not there is fetched from GitHub.
+//!
+//! With `--image-mirror sh0-test`, images are the stand-ins that `cargo xtask images` makes: node:18 node:20 node:24
+//! alpine-node:26 python:3.13 golang:1.25 golang:1.26 rust:1.95. `--only TEXT` takes the apps whose names have it,
+//! `--limit SECONDS` bounds each deploy, `--at-once N` is how many are under way, and after `--budget SECONDS` none is
+//! begun.
+//!
+//! Columns of the list, separated by tabs:
 //!
 //! | column | what |
 //! | --- | --- |
 //! | `name` | of the app here |
 //! | `stack` | such as `node` |
 //! | `repo` | `owner/name` |
-//! | `ref` | branch, tag or commit; the default branch when empty |
+//! | `ref` | commit |
 //! | `folder` | of the app within the repository; all of it when empty |
 //! | `path` | what is asked for; `/` when empty |
-//! | `expected` | a part of the body; with `log:` in front, a part of what it prints |
+//! | `expected` | a part of the body of an answer 200; with `log:` in front, a part of what it prints |
 //! | `runtimes` | `process`, `docker`, or both with a comma |
 //! | `env` | `NAME=VALUE`, separated by `;` |
+//! | `scale` | `PROCESS=COUNT`, separated by `;`: 0 for what ends at once |
+//! | `images` | `NAME=STAND-IN`: an image that its own Dockerfile names, and what has that name during the proof where there are stand-ins and no such image |
+//! | `note` | what is known of a failure |
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 use sh0::model::{AppName, RuntimeKind};
 use sh0::ops::apps::{CreateApp, DeleteApp};
+use sh0_docker::client::{Client, RemoveImage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{git_dir, number, progress, word};
-use crate::Outcome;
 use crate::platform::{Platform, Programs};
 use crate::report::Report;
+use crate::{Outcome, engine};
 
 /// For an app that has started to say what it should say.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -37,6 +50,8 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// Fewer would prove nothing about stacks.
 const LEAST: usize = 30;
 const LEAST_ON_BOTH: usize = 12;
+const LEAST_PER_STACK: usize = 4;
+const STACKS: &[&str] = &["static", "node", "python", "go", "rust", "procfile", "dockerfile"];
 
 /// A line of the list.
 #[derive(Debug, Clone)]
@@ -44,80 +59,171 @@ struct RealApp {
     name: String,
     stack: String,
     repo: String,
-    reference: String,
+    commit: String,
     folder: String,
     path: String,
     expected: String,
     runtimes: Vec<RuntimeKind>,
     env: Vec<(String, String)>,
+    scale: Vec<(String, String)>,
+    images: Vec<(String, String)>,
+    note: String,
+}
+
+/// What happened on one runtime.
+struct Run {
+    runtime: RuntimeKind,
+    good: bool,
+    text: String,
+}
+
+/// What every deploy needs.
+struct Bench {
+    platform: Platform,
+    programs: Programs,
+    mirror: PathBuf,
+    limit: Duration,
+    began: Instant,
+    budget: Duration,
 }
 
 /// The whole row.
 pub async fn prove() -> Outcome<Report> {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("apps/real.tsv");
     let list = word("--list").map_or_else(own, PathBuf::from);
-    let mirror = PathBuf::from(word("--mirror").ok_or("say where the git trees are: --mirror FOLDER")?);
     let only = word("--only");
-    let apps: Vec<RealApp> = fs::read_to_string(list)?.lines().skip(1).filter_map(read).collect();
+    let wanted = |app: &RealApp| only.as_deref().is_none_or(|only| app.name.contains(only));
+    let apps: Vec<RealApp> = fs::read_to_string(list)?.lines().skip(1).filter_map(read).filter(wanted).collect();
+    let mirror = word("--mirror").unwrap_or_else(|| "target/real-apps".into());
+    fs::create_dir_all(&mirror)?;
+    let mirror = fs::canonicalize(mirror)?;
+    apps.iter().try_for_each(|app| fetched(&mirror, app))?;
+
     let programs = Programs::find()?;
     let images = word("--image-mirror");
     let more: Vec<&str> = images.iter().flat_map(|images| ["--image-mirror", images]).collect();
     let platform = Platform::start_with(&programs, RuntimeKind::Docker, &more).await?;
-    let limit = Duration::from_secs(number("--limit", 600));
-
-    let (mut rows, mut whole, mut both) = (Vec::new(), 0, 0);
-    for app in apps.iter().filter(|app| only.as_deref().is_none_or(|only| app.name.contains(only))) {
-        let mut results = Vec::new();
-        for &runtime in &app.runtimes {
-            let began = Instant::now();
-            let result = deploy(&platform, &programs, app, runtime, &mirror, limit).await;
-            let text = match &result {
-                Ok(()) => format!("{:.0} s", began.elapsed().as_secs_f64()),
-                Err(error) => format!("**no**: {}", shortened(&error.to_string())),
-            };
-            progress(format!("{} on {runtime}: {text}", app.name));
-            results.push((runtime, result.is_ok(), text));
-        }
-        let good = results.iter().filter(|(_, good, _)| *good).count();
-        whole += usize::from(good > 0);
-        both += usize::from(good == 2);
-        let on = |kind| results.iter().find(|(k, _, _)| *k == kind).map_or(String::new(), |(_, _, text)| text.clone());
-        let place = if app.folder.is_empty() { app.repo.clone() } else { format!("{} {}", app.repo, app.folder) };
-        rows.push([
-            app.name.clone(),
-            app.stack.clone(),
-            place,
-            app.expected.clone(),
-            on(RuntimeKind::Process),
-            on(RuntimeKind::Docker),
-        ]);
+    let limit = Duration::from_secs(number("--limit", 900));
+    let budget = Duration::from_secs(number("--budget", 4 * 3600));
+    let bench = Bench { platform, programs, mirror, limit, began: Instant::now(), budget };
+    let engine = engine::usual().await?;
+    let named = match &images {
+        Some(images) => name_stand_ins(&engine, images, &apps).await?,
+        None => Vec::new(),
+    };
+    let at_once = usize::try_from(number("--at-once", 2))?.max(1);
+    let begin = |place: usize| runs(&bench, &apps[place]).map(move |runs| (place, runs));
+    let mut runs: Vec<_> = stream::iter(by_turns(&apps)).map(begin).buffer_unordered(at_once).collect().await;
+    runs.sort_by_key(|(place, _)| *place);
+    let runs: Vec<Vec<Run>> = runs.into_iter().map(|(_, runs)| runs).collect();
+    for name in named {
+        engine.remove_image(&name, RemoveImage::default()).await?;
     }
-    let mut report = Report::default();
-    report.section(&format!(
-        "{whole} of {} apps answer with their own text, {both} of them on both runtimes",
-        rows.len()
-    ));
-    report.table(&["app", "stack", "from", "expected", "process", "docker"], rows);
-    report.say("The time is from `sh0 deploy --git` to the expected text. Each tree is deployed as a git repository of its own: exactly the files of the app at the commit of the snapshot.");
-    if only.is_none() && (whole < LEAST || both < LEAST_ON_BOTH) {
-        report.problem(format!("{whole} apps and {both} on both runtimes, not {LEAST} and {LEAST_ON_BOTH}"));
-    }
-    Ok(report)
+    Ok(report(&apps, &runs, only.is_none()))
 }
 
-async fn deploy(
-    platform: &Platform,
-    programs: &Programs,
-    app: &RealApp,
-    runtime: RuntimeKind,
-    mirror: &Path,
-    limit: Duration,
-) -> Outcome {
+/// The places of the list, a turn of each stack after the other: slow ones do not wait for each other.
+fn by_turns(apps: &[RealApp]) -> Vec<usize> {
+    let mut turns: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut places: Vec<(usize, usize)> = Vec::new();
+    for (place, app) in apps.iter().enumerate() {
+        let turn = turns.entry(&app.stack).or_default();
+        places.push((*turn, place));
+        *turn += 1;
+    }
+    places.sort_unstable();
+    places.into_iter().map(|(_, place)| place).collect()
+}
+
+/// One app on each of its runtimes.
+async fn runs(bench: &Bench, app: &RealApp) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for &runtime in &app.runtimes {
+        let began = Instant::now();
+        let result = match bench.began.elapsed() < bench.budget {
+            true => deploy(bench, app, runtime).await,
+            false => Err("not begun: the time was up".into()),
+        };
+        let text = match &result {
+            Ok(()) => format!("{:.0} s", began.elapsed().as_secs_f64()),
+            Err(error) => format!("**no**: {}", shortened(&error.to_string())),
+        };
+        progress(format!("{} on {runtime}: {text}", app.name));
+        runs.push(Run { runtime, good: result.is_ok(), text });
+    }
+    runs
+}
+
+fn report(apps: &[RealApp], runs: &[Vec<Run>], whole_list: bool) -> Report {
+    let good = |runs: &Vec<Run>| runs.iter().filter(|run| run.good).count();
+    let answering = runs.iter().filter(|runs| good(runs) > 0).count();
+    let both = runs.iter().filter(|runs| good(runs) == 2).count();
+    let mut stacks: BTreeMap<&str, usize> = STACKS.iter().map(|stack| (*stack, 0)).collect();
+    for (app, _) in apps.iter().zip(runs).filter(|(_, runs)| good(runs) > 0) {
+        *stacks.entry(&app.stack).or_default() += 1;
+    }
+
+    let mut report = Report::default();
+    report.section(&format!(
+        "{answering} of {} apps answer with their own text, {both} of them on both runtimes",
+        apps.len()
+    ));
+    let stack = |(stack, count): (&&str, &usize)| format!("{stack} {count}");
+    report.say(format!("By stack: {}.", stacks.iter().map(stack).collect::<Vec<_>>().join(", ")));
+    let rows = apps.iter().zip(runs).map(|(app, runs)| {
+        let on = |kind| runs.iter().find(|run| run.runtime == kind).map_or(String::new(), shown);
+        let place = if app.folder.is_empty() { app.repo.clone() } else { format!("{} {}", app.repo, app.folder) };
+        let (name, stack) = (app.name.clone(), app.stack.clone());
+        [name, stack, place, app.expected.clone(), on(RuntimeKind::Process), on(RuntimeKind::Docker)]
+    });
+    report.table(&["app", "stack", "from", "expected", "process", "docker"], rows);
+    report.say("The time is from `sh0 deploy --git` to the expected text. Each tree is deployed as a git repository of its own: exactly the files of the app at the commit of the list.");
+
+    report.section("What failed, and why");
+    let failed = apps.iter().zip(runs).flat_map(|(app, runs)| {
+        runs.iter()
+            .filter(|run| !run.good)
+            .map(|run| [app.name.clone(), run.runtime.to_string(), app.note.clone(), run.text.replace("**no**: ", "")])
+    });
+    report.table(&["app", "runtime", "why", "what was said"], failed);
+    if whole_list {
+        if answering < LEAST || both < LEAST_ON_BOTH {
+            report.problem(format!("{answering} apps and {both} on both runtimes, not {LEAST} and {LEAST_ON_BOTH}"));
+        }
+        for (stack, count) in stacks.iter().filter(|(_, count)| **count < LEAST_PER_STACK) {
+            report.problem(format!("{count} of {stack}, not {LEAST_PER_STACK}"));
+        }
+    }
+    report
+}
+
+fn shown(run: &Run) -> String {
+    if run.good { run.text.clone() } else { "**no**".to_owned() }
+}
+
+/// Gives stand-ins the names that the apps' own Dockerfiles use, where no image has them. Answers the names.
+async fn name_stand_ins(engine: &Client, images: &str, apps: &[RealApp]) -> Outcome<Vec<String>> {
+    let mut named = Vec::new();
+    for (name, stand_in) in apps.iter().flat_map(|app| &app.images) {
+        if engine.inspect_image(name).await.is_err() {
+            match engine.tag_image(&format!("{images}/library/{stand_in}"), name).await {
+                Ok(()) => named.push(name.clone()),
+                Err(error) => progress(format!("{name} has no stand-in: {error}")),
+            }
+        }
+    }
+    Ok(named)
+}
+
+async fn deploy(bench: &Bench, app: &RealApp, runtime: RuntimeKind) -> Outcome {
+    let Bench { platform, programs, mirror, limit, .. } = bench;
     let tree = own_repository(&git_dir(mirror, &app.repo)?, app, &platform.beside(&format!("{}-{runtime}", app.name)))?;
     let name: AppName = format!("{}-{runtime}", app.name).parse()?;
     let env: serde_json::Map<String, Value> =
         app.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    let create = json!({ "name": name, "runtime": runtime, "env": env });
+    let scale = app.scale.iter().map(|(process, count)| Ok((process.clone(), count.parse::<u32>()?.into())));
+    let scale = scale.collect::<Outcome<serde_json::Map<String, Value>>>()?;
+    let create = json!({ "name": name, "runtime": runtime, "env": env, "scale": scale });
     let created = platform.api().call(serde_json::from_value::<CreateApp>(create)?).await?;
     let git = tree.display().to_string();
     let outcome = async {
@@ -126,7 +232,7 @@ async fn deploy(
         deploy.arg("--json").arg("--data").arg(platform.data());
         deploy.stdin(Stdio::null()).kill_on_drop(true);
         let output =
-            tokio::time::timeout(limit, deploy.output()).await.map_err(|_| format!("took over {limit:?}"))??;
+            tokio::time::timeout(*limit, deploy.output()).await.map_err(|_| format!("took over {limit:?}"))??;
         if !output.status.success() {
             let problem: Value = serde_json::from_slice(&output.stderr).unwrap_or_default();
             let detail = problem["detail"].as_str().map(str::to_owned);
@@ -147,7 +253,7 @@ async fn answered(port: u16, path: &str, expected: &str) -> Outcome {
     let began = Instant::now();
     loop {
         let text = match tokio::time::timeout(ANSWER, ask(port, path)).await {
-            Ok(Ok(text)) if text.contains(expected) => return Ok(()),
+            Ok(Ok(text)) if is_expected(&text, expected) => return Ok(()),
             Ok(Ok(text)) => text,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer".to_owned(),
@@ -157,6 +263,11 @@ async fn answered(port: u16, path: &str, expected: &str) -> Outcome {
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
+}
+
+fn is_expected(answer: &str, expected: &str) -> bool {
+    answer.starts_with("HTTP/1.1 200 ")
+        && answer.split_once("\r\n\r\n").is_some_and(|(_, body)| body.contains(expected))
 }
 
 async fn ask(port: u16, path: &str) -> Outcome<String> {
@@ -182,13 +293,15 @@ fn printed(platform: &Platform, programs: &Programs, name: &AppName, expected: &
 /// The app's tree alone, as a repository of its own: snapshots of large repositories lack files of other folders, and
 /// git clones nothing that is not whole.
 fn own_repository(from: &Path, app: &RealApp, to: &Path) -> Outcome<PathBuf> {
-    let reference = if app.reference.is_empty() { "HEAD" } else { &app.reference };
     let mut archive = git(from);
-    archive.args(["archive", "--format=tar"]).arg(format!("{reference}:{}", app.folder)).stdout(Stdio::piped());
+    archive.args(["archive", "--format=tar"]).arg(format!("{}:{}", app.commit, app.folder)).stdout(Stdio::piped());
     let mut archive = archive.spawn()?;
-    tar::Archive::new(archive.stdout.take().ok_or("git has no output")?).unpack(to)?;
+    let mut output = archive.stdout.take().ok_or("git has no output")?;
+    tar::Archive::new(&mut output).unpack(to)?;
+    // Git fills the last block after the archive's end; it would fail if nobody read that.
+    std::io::copy(&mut output, &mut std::io::sink())?;
     if !archive.wait()?.success() {
-        return Err(format!("{} has no {} at {reference}", app.repo, app.folder).into());
+        return Err(format!("{} has no {} at {}", app.repo, app.folder, app.commit).into());
     }
     let commit = ["-c", "user.name=proof", "-c", "user.email=proof@localhost", "commit", "--quiet", "--message=tree"];
     for args in [&["init", "--quiet"][..], &["add", "--all", "--force"], &commit] {
@@ -206,29 +319,49 @@ fn git(dir: &Path) -> Command {
     git
 }
 
+/// Fetches the commit unless it is there.
+fn fetched(mirror: &Path, app: &RealApp) -> Outcome {
+    let is_there = |dir: PathBuf| {
+        let status = git(&dir).args(["cat-file", "-e", &app.commit]).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if git_dir(mirror, &app.repo).is_ok_and(is_there) {
+        return Ok(());
+    }
+    let dir = mirror.join(app.repo.replace('/', "+"));
+    fs::create_dir_all(&dir)?;
+    let url = format!("https://github.com/{}", app.repo);
+    progress(format!("fetches {url}"));
+    for args in [&["init", "--quiet", "--bare"][..], &["fetch", "--quiet", "--depth=1", &url, &app.commit]] {
+        if !git(&dir).args(args).status()?.success() {
+            return Err(format!("{url} at {} cannot be fetched; put it into {}", app.commit, dir.display()).into());
+        }
+    }
+    Ok(())
+}
+
 fn read(line: &str) -> Option<RealApp> {
     let mut columns = line.split('\t').map(str::trim).chain(std::iter::repeat(""));
     let mut next = || columns.next().unwrap_or_default().to_owned();
-    let (name, stack, repo, reference, folder) = (next(), next(), next(), next(), next());
+    let (name, stack, repo, commit, folder) = (next(), next(), next(), next(), next());
     let (path, expected, runtimes, env) = (next(), next(), next(), next());
+    let (scale, images, note) = (next(), next(), next());
     let kind = |text: &str| match text.trim() {
         "process" => Some(RuntimeKind::Process),
         "docker" => Some(RuntimeKind::Docker),
         _ => None,
     };
     let pair = |text: &str| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let app = RealApp {
-        path: if path.is_empty() { "/".to_owned() } else { path },
-        runtimes: runtimes.split(',').filter_map(kind).collect(),
-        env: env.split(';').filter_map(pair).collect(),
-        ..RealApp { name, stack, repo, reference, folder, path: String::new(), expected, runtimes: vec![], env: vec![] }
-    };
+    let path = if path.is_empty() { "/".to_owned() } else { path };
+    let runtimes = runtimes.split(',').filter_map(kind).collect();
+    let [env, scale, images] = [env, scale, images].map(|text| text.split(';').filter_map(pair).collect());
+    let app = RealApp { name, stack, repo, commit, folder, path, expected, runtimes, env, scale, images, note };
     (!app.name.is_empty() && !app.name.starts_with('#')).then_some(app)
 }
 
 fn shortened(text: &str) -> String {
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let most = 300;
+    let most = 400;
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{} ...", &text[..end]),
         None => text,

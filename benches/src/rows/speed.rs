@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use sh0::Secret;
-use sh0::model::{App, Deployment, RuntimeKind, Step, Timestamp};
+use sh0::model::{App, Deployment, EventKind, RuntimeKind, Step, Timestamp};
 use sh0::ops::apps::{GetApp, ListApps};
+use sh0::ops::deployments::FollowDeployment;
 use sh0::ops::env::SetEnv;
 use sh0::ops::logs::FollowLogs;
-use sh0_docker::client::{Client, ContainerSpec, RemoveContainer, RestartPolicy};
+use sh0_docker::client::{Client, ContainerSpec, LogConfig, RemoveContainer, RestartPolicy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -65,7 +66,8 @@ pub async fn prove(scope: Scope) -> Outcome<Report> {
     report.table(&["what", "bare, in the same run", "sh0", "sh0 over bare"], rows);
     report.say(
         "Each deploy is measured from the call to the first answer of the new release through the proxy; the bare way \
-         from its first call to the first answer. Both look every millisecond. *New instances* is a changed variable: \
+         from its first call to the first answer. Both look every millisecond once the instance was started. *New \
+         instances* is a changed variable: \
          the same image or folder, a new release. *Changed folder* is a whole deploy: fetch, plan, build and the rest, \
          over a bare build through the same API. The route swap is from the commit of the switch to the first answer of \
          the new release.",
@@ -209,6 +211,7 @@ async fn until_served(
     before: &str,
     began: Instant,
 ) -> Outcome<(Duration, Ended, f64)> {
+    until_started(platform, &deployment).await?;
     first_answer(addr(app), |release| release.is_some_and(|release| release != before)).await?;
     let (took, served_at) = (began.elapsed(), Timestamp::now());
     let ended = platform.finish(&deployment).await?;
@@ -216,6 +219,20 @@ async fn until_served(
     let switched = ended.began(Step::Drain).ok_or("no switch")?;
     let swap = served_at.duration_since(switched).as_secs_f64() * 1000.0;
     Ok((took, ended, swap))
+}
+
+/// Waits until the deployment has started its instances. No new release answers before, and asking all that time would
+/// take from the engine's start what the bare way leaves it.
+async fn until_started(platform: &Platform, deployment: &Deployment) -> Outcome {
+    let follow = FollowDeployment { app: deployment.app.into(), deployment: deployment.id, after: None };
+    let mut events = platform.api().stream(follow).await?;
+    while let Some(event) = events.next().await {
+        if matches!(event?.what, EventKind::StepStarted { step } if step >= Step::Health) {
+            return Ok(());
+        }
+    }
+    platform.finish(deployment).await?.deployment.outcome()?;
+    Err("a deployment ended without starting anything".into())
 }
 
 /// Asks every millisecond until an answer is 200 and comes from the right release.
@@ -249,6 +266,9 @@ async fn bare_container(client: &Client) -> Outcome<Duration> {
         image: BARE.to_owned(),
         init: Some(true),
         restart: RestartPolicy::UnlessStopped,
+        no_healthcheck: true,
+        security_opt: vec!["no-new-privileges".into()],
+        log: Some(LogConfig::json_file(10 * 1024 * 1024, 3)),
         ..ContainerSpec::default()
     };
     let began = Instant::now();

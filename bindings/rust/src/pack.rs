@@ -8,11 +8,10 @@
 //! # }
 //! ```
 //!
-//! Left out are: what `.gitignore` and `.sh0ignore` name (gitignore(5) rules, in every folder), what a `.dockerignore` at
-//! the top names (Docker's rules: patterns start at the top; the Dockerfile itself always goes along), every `.git`, and
-//! every `.env*`: secrets belong in the app's environment; and every data folder of a platform (`sh0.db` and `lock` or
-//! `key` lie in it), which holds its key. Links are kept as links; sockets, pipes and devices are left
-//! out.
+//! Left out are: what `.gitignore` and `.sh0ignore` name (gitignore(5) rules, in every folder), history, what is made
+//! anew on every machine (`node_modules`, `target`), `.env` files, whose secrets belong in the app's environment, and every
+//! data folder of a platform, which holds its key: the same as where a server reads a folder itself. A `.dockerignore`
+//! has its say where the image is built. Links are kept as links; sockets, pipes and devices are left out.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
@@ -25,8 +24,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::StreamExt;
 use futures_util::stream;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{Walk, WalkBuilder};
+use sh0_core::model::{is_data_folder, is_env_file, is_left_out};
 use sh0_core::traits::ByteStream;
 use sh0_core::{Code, Error, Result};
 use tar::{Builder, EntryType, Header};
@@ -62,7 +61,7 @@ fn pack(dir: &Path, pipe: Pipe) -> Result<()> {
         return Err(Error::invalid("path", format!("{} is a platform's data", dir.display()), "name the app's folder"));
     }
     let mut tar = Builder::new(GzEncoder::new(pipe, Compression::fast()));
-    for entry in walk(dir)? {
+    for entry in walk(dir) {
         let entry =
             entry.map_err(|error| Error::invalid("path", error.to_string(), "make it readable, or ignore it"))?;
         let Ok(name) = entry.path().strip_prefix(dir) else { continue };
@@ -82,73 +81,19 @@ fn unpackable(path: &Path, error: io::Error) -> Error {
 }
 
 /// The entries that belong to the source, parents before children, in the order of their names.
-fn walk(dir: &Path) -> Result<Walk> {
-    let docker = docker_rules(dir)?;
-    let top = dir.to_owned();
-    let walk = WalkBuilder::new(dir)
+fn walk(dir: &Path) -> Walk {
+    WalkBuilder::new(dir)
         .standard_filters(false)
         .git_ignore(true)
         .require_git(false)
+        .parents(false)
         .add_custom_ignore_filename(".sh0ignore")
         .sort_by_file_name(|a, b| a.cmp(b))
-        .filter_entry(move |entry| {
-            let name = entry.file_name().as_encoded_bytes();
-            let relative = entry.path().strip_prefix(&top).unwrap_or(entry.path());
-            let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
-            relative.as_os_str().is_empty()
-                || !(name == b".git"
-                    || name.starts_with(b".env")
-                    || is_dir && is_data_folder(entry.path())
-                    || docker.leaves_out(relative, is_dir))
+        .filter_entry(|entry| {
+            let path = entry.path();
+            entry.depth() == 0 || !(is_left_out(path) || is_env_file(path) || is_data_folder(path))
         })
-        .build();
-    Ok(walk)
-}
-
-/// The data folder of a platform that happens to lie inside the app's folder.
-fn is_data_folder(path: &Path) -> bool {
-    let holds = |name: &str| std::fs::symlink_metadata(path.join(name)).is_ok_and(|found| found.is_file());
-    holds("sh0.db") && (holds("lock") || holds("key"))
-}
-
-/// The rules of a `.dockerignore`.
-struct DockerRules {
-    rules: Gitignore,
-    /// A `!` pattern may bring back what lies below an ignored folder: such folders must be walked.
-    brings_back: bool,
-}
-
-impl DockerRules {
-    fn leaves_out(&self, path: &Path, is_dir: bool) -> bool {
-        !(is_dir && self.brings_back) && self.rules.matched_path_or_any_parents(path, is_dir).is_ignore()
-    }
-}
-
-/// Reads them as gitignore rules: the same patterns, but every one starts at the top of the tree.
-fn docker_rules(dir: &Path) -> Result<DockerRules> {
-    let file = dir.join(".dockerignore");
-    let text = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(unpackable(&file, error)),
-    };
-    let wrong =
-        |error: ignore::Error| Error::invalid("path", format!("{}: {error}", file.display()), "mend the pattern");
-    let mut rules = GitignoreBuilder::new("");
-    let mut brings_back = false;
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let (sign, pattern) = match line.strip_prefix('!') {
-            Some(pattern) => ("!", pattern.trim_start()),
-            None => ("", line),
-        };
-        brings_back |= !sign.is_empty();
-        let pattern = pattern.trim_start_matches("./").trim_matches('/');
-        rules.add_line(None, &format!("{sign}/{pattern}")).map_err(wrong)?;
-    }
-    for always in ["!/Dockerfile", "!/.dockerignore"] {
-        rules.add_line(None, always).map_err(wrong)?;
-    }
-    Ok(DockerRules { rules: rules.build().map_err(wrong)?, brings_back })
+        .build()
 }
 
 fn append(tar: &mut Builder<impl Write>, path: &Path, name: &Path) -> io::Result<()> {

@@ -204,7 +204,7 @@ fn no_build_script(cx: &Context<'_>, hits: &mut Hits) {
     if json.get(&["scripts", "build"]).is_some() || json.get(&["workspaces"]).is_some() || built {
         return;
     }
-    if cx.has("nx.json") || cx.has("turbo.json") {
+    if cx.has("nx.json") || cx.has("turbo.json") || cx.plan.is_some_and(|plan| !plan.build.is_empty()) {
         return;
     }
     let has = |name: &str| json.get(&["scripts", name]).is_some();

@@ -102,7 +102,7 @@ impl Class {
         );
         set(BINARY.contains(&extension), Class::BINARY);
         set(
-            matches!(extension, "sh" | "bash" | "zsh" | "fish" | "ps1" | "bat" | "cmd" | "dockerfile")
+            "sh bash zsh fish ps1 bat cmd dockerfile".split(' ').any(|shell| shell == extension)
                 || name.starts_with("dockerfile")
                 || name.starts_with("containerfile")
                 || matches!(name, "makefile" | "justfile" | "procfile"),

@@ -251,7 +251,6 @@ fn start_target(cx: &Context<'_>, hits: &mut Hits) {
         "ruby" => &[".rb"],
         "php" => &[".php"],
         "bun" | "tsx" | "ts-node" => &[".ts", ".js", ".tsx"],
-        "sh" | "bash" => &[".sh"],
         _ => return,
     };
     let Some(target) = words.find(|word| !word.starts_with('-')) else { return };
@@ -275,7 +274,9 @@ fn start_target(cx: &Context<'_>, hits: &mut Hits) {
         ["dist", "build", "out", "lib", ".output", ".next", "output", "public", "server", "bin", "compiled", "target"];
     let folder = target.split('/').next().unwrap_or(target);
     let made = folders.contains(&folder) && (target.contains('/') || folder != "server");
-    if !(builds && made) {
+    // TypeScript is compiled beside its source where nothing says otherwise.
+    let compiled = target.strip_suffix(".js").is_some_and(|stem| cx.has(&format!("{stem}.ts")));
+    if !(builds && (made || compiled)) {
         let file = if file.is_empty() { "sh0.toml".to_owned() } else { file };
         hits.at(file, line, format!("`{command}`: there is no {target}"));
     }

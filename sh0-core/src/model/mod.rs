@@ -18,6 +18,7 @@ mod reference;
 mod release;
 mod secret;
 mod source;
+mod source_rules;
 mod units;
 
 pub use app::*;
@@ -40,6 +41,7 @@ pub use reference::*;
 pub use release::*;
 pub use secret::*;
 pub use source::*;
+pub use source_rules::*;
 pub use units::*;
 
 /// A moment in time, UTC, printed as RFC 3339.

@@ -14,6 +14,9 @@ pub const PREFIX: &str = "/api/v1";
 /// and its address ends up in the logs of every proxy on the way: what somebody runs, and with which secrets, must not.
 pub const INPUT_HEADER: &str = "sh0-input";
 
+/// The header in which a local caller shows the key of a Unix socket: a [`LocalKey`](crate::LocalKey).
+pub const KEY_HEADER: &str = "sh0-key";
+
 /// An operation's input on its way out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parts {

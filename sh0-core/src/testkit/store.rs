@@ -356,7 +356,7 @@ async fn streams_lose_their_beginning(store: &dyn Store) {
     assert_eq!(seqs, [6, 7], "trims come before appends");
     ok(store.commit(trim("s/1", u64::MAX)).await);
     let last = Entry { seq: 7, body: json!(7) };
-    assert_eq!(ok(store.read("s/1", 0, 10).await), [last.clone()], "the newest always stays");
+    assert_eq!(ok(store.read("s/1", 0, 10).await), std::slice::from_ref(&last), "the newest always stays");
     ok(store.commit(Batch { appends: vec![append("s/1", 8)], ..Batch::default() }).await);
     assert_eq!(ok(store.read("s/1", 0, 10).await), [last, Entry { seq: 8, body: json!(8) }], "and the next counts on");
     ok(store.commit(trim("never was", 5)).await);

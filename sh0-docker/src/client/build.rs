@@ -76,6 +76,8 @@ pub struct BuildOptions {
     pub memory_bytes: Option<u64>,
     /// CPU time of each `RUN` in microseconds per 100 ms, e.g. 50 000 for half a processor.
     pub cpu_quota_micros: Option<u64>,
+    /// Share of each `RUN` when processors are short; other containers have 1024.
+    pub cpu_shares: Option<u64>,
     /// Images whose layers may be reused.
     pub cache_from: Vec<String>,
     /// `os/arch` to build for.
@@ -160,6 +162,7 @@ fn build_call(options: &BuildOptions) -> Result<Call> {
         .query_some("memswap", options.memory_bytes.map(number))
         .query_some("cpuquota", options.cpu_quota_micros.map(number))
         .query_some("cpuperiod", options.cpu_quota_micros.map(|_| "100000"))
+        .query_some("cpushares", options.cpu_shares.map(number))
         .flag("nocache", options.no_cache)
         .flag("pull", options.pull);
     for tag in &options.tags {

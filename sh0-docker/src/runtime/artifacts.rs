@@ -20,15 +20,34 @@ const ROOTFS: &str = ".sh0/rootfs";
 /// The static file server's name in the image.
 const STATIC_SERVER: &str = "sh0-static";
 
+/// What builds yield to whatever serves: an eighth of the usual share.
+const BUILD_CPU_SHARES: u64 = 128;
+
+/// How often a build begins when layers are taken from it.
+const BUILDS: usize = 3;
+
 impl DockerRuntime {
     pub(super) async fn build_image(&self, request: BuildRequest<'_>, sink: &dyn OutputSink) -> Result<Artifact> {
-        let (context, dockerfile, text) = self.context(&request)?;
         if !request.env.is_empty() {
             sink.line(
                 LogStream::Stderr,
                 "the app's variables are not given to image builds: they would stay in its layers",
             );
         }
+        for _ in 0..BUILDS {
+            match self.build_once(&request, sink).await? {
+                Some(artifact) => return Ok(artifact),
+                None => sink.line(LogStream::Stderr, "a layer from the cache was removed meanwhile; once more"),
+            }
+        }
+        let text = format!("layers of the builder's cache were removed during each of {BUILDS} builds; deploy again");
+        Err(Error::new(Code::BuildFailed, text))
+    }
+
+    /// `None` when a layer that it took from the cache was removed before the build ended: another app's image was the
+    /// last that had it. What was removed is not in the cache of the next build.
+    async fn build_once(&self, request: &BuildRequest<'_>, sink: &dyn OutputSink) -> Result<Option<Artifact>> {
+        let (context, dockerfile, text) = self.context(request)?;
         let options = BuildOptions {
             // The tag names the newest build for people; releases refer to the image's id.
             tags: vec![format!("sh0/{}:{}", request.app, request.deployment)],
@@ -40,17 +59,23 @@ impl DockerRuntime {
                 (APP.to_owned(), request.app.to_string()),
             ]),
             no_cache: request.no_cache,
+            cpu_shares: Some(BUILD_CPU_SHARES),
             ..BuildOptions::default()
         };
         let mut build = self.client.build_image(&options, context.stream()).await.map_err(told)?;
+        let mut stage = None;
         while let Some(progress) = build.next().await {
             match progress {
-                Ok(progress) => print(&progress, sink),
-                Err(error) => return Err(failed(error, &text)),
+                Ok(progress) => {
+                    stage = progress.stream.as_deref().and_then(stage_of_step).or(stage);
+                    print(&progress, sink);
+                }
+                Err(error) if lost_layer(&error) => return Ok(None),
+                Err(error) => return Err(failed(error, &text, stage)),
             }
         }
-        let id = build.finish().await.map_err(|error| failed(error, &text))?;
-        self.artifact(id.as_str(), None).await
+        let id = build.finish().await.map_err(|error| failed(error, &text, stage))?;
+        self.artifact(id.as_str(), None).await.map(Some)
     }
 
     /// The context, the path of its Dockerfile, and the Dockerfile's text.
@@ -172,15 +197,27 @@ fn print(progress: &Progress, sink: &dyn OutputSink) {
     }
 }
 
-/// A failed build; when it failed for a base image, the error names the image and the ways out.
-fn failed(error: client::Error, dockerfile: &str) -> Error {
+/// What a builder starts from, as it says before it looks for it: `Step 4/9 : FROM debian:bookworm`.
+fn stage_of_step(line: &str) -> Option<String> {
+    let instruction = line.strip_prefix("Step ")?.split_once(" : FROM ")?.1;
+    instruction.split_whitespace().find(|word| !word.starts_with("--")).map(str::to_owned)
+}
+
+/// What the classic builder says when the parent of a new layer is gone (moby, `image/store.go`, `SetParent`).
+fn lost_layer(error: &client::Error) -> bool {
+    matches!(error, client::Error::Stream { message, .. } if message.contains("failed to set parent"))
+}
+
+/// A failed build; when it failed for a base image, the error names the image and the ways out. `stage` is the base image
+/// that the builder came to last.
+fn failed(error: client::Error, dockerfile: &str, stage: Option<String>) -> Error {
     let text = error.to_string();
     let about_image =
         ["pull", "manifest", "registry", "dial tcp", "no such host"].iter().any(|word| text.contains(word));
     let is_step = matches!(&error, client::Error::Stream { code: Some(code), .. } if *code != 0);
     match base_images(dockerfile).into_iter().find(|image| text.contains(image.as_str())) {
         Some(image) if about_image && !is_step => no_image(&image, error),
-        None if about_image && !is_step => match base_images(dockerfile).into_iter().next() {
+        None if about_image && !is_step => match stage.or_else(|| base_images(dockerfile).into_iter().next()) {
             Some(image) => no_image(&image, error),
             None => told(error),
         },
@@ -223,15 +260,27 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_layer_is_no_failure_of_the_app() {
+        let said =
+            |message: &str| client::Error::Stream { operation: "build", message: message.to_owned(), code: None };
+        let lost = "failed to export image: failed to set parent sha256:fec0: unknown parent image ID sha256:fec0";
+        assert!(lost_layer(&said(lost)));
+        assert!(!lost_layer(&said("failed to export image: no space left on device")));
+    }
+
+    #[test]
     fn a_missing_base_image_is_named_with_the_ways_out() {
         let message =
             "Get \"https://registry.example/v2/\": dial tcp: lookup registry.example: no such host".to_owned();
-        let error = failed(client::Error::Stream { operation: "build", message, code: None }, "FROM node:20\n");
+        let offline = client::Error::Stream { operation: "build", message, code: None };
+        let stage = stage_of_step("Step 3/9 : FROM --platform=linux/amd64 node:20 AS run\n");
+        let error = failed(offline, "FROM rust AS build\nFROM --platform=linux/amd64 node:20 AS run\n", stage);
         for word in ["node:20", "--image-mirror", "--runtime process"] {
             assert!(error.detail().contains(word), "{word}: {}", error.detail());
         }
         let message = "The command '/bin/sh -c npm ci' returned a non-zero code: 1 (registry)".to_owned();
-        let error = failed(client::Error::Stream { operation: "build", message, code: Some(1) }, "FROM node:20\n");
+        let error =
+            failed(client::Error::Stream { operation: "build", message, code: Some(1) }, "FROM node:20\n", None);
         assert!(!error.detail().contains("--image-mirror"), "{}", error.detail());
     }
 }

@@ -103,6 +103,23 @@ fn invalid(reason: impl Into<String>) -> Error {
     Error::invalid("archive", reason, "make it with `tar -czf app.tar.gz -C FOLDER .`")
 }
 
+/// Remembers why reading failed: that is the archive's fault, and a failure to write is not.
+struct Packed<R> {
+    from: R,
+    fault: Option<String>,
+}
+
+impl<R: Read> Read for Packed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.from.read(buffer);
+        match &read {
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => self.fault = Some(error.to_string()),
+            _ => {}
+        }
+        read
+    }
+}
+
 fn leads_outside(link: &Path, target: &Path) -> Error {
     invalid(format!("has a link that leads outside, `{}` to `{}`", link.display(), target.display()))
 }
@@ -172,7 +189,12 @@ impl Unpack<'_> {
         }
         let to = self.room(inside)?;
         let mut out = create(&to, executable)?;
-        pump(entry, &mut out, &mut TreeHash::default(), &mut self.budget, stop)
+        let mut from = Packed { from: entry, fault: None };
+        let pumped = pump(&mut from, &mut out, &mut TreeHash::default(), &mut self.budget, stop);
+        match from.fault {
+            Some(fault) => Err(invalid(format!("is broken in `{}`: {fault}", inside.display()))),
+            None => pumped,
+        }
     }
 
     fn link<R: Read>(&mut self, entry: &Entry<'_, R>, kind: EntryType, inside: &Path) -> Result<()> {

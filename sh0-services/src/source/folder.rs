@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ignore::WalkBuilder;
 use rustix::fs::OFlags;
+use sh0_core::model::{is_data_folder, is_env_file, is_left_out};
 use sh0_core::{Error, Result};
 use sha2::{Digest, Sha256};
 
@@ -83,23 +84,6 @@ impl Hidden {
     }
 }
 
-/// The data folder of this platform or another: `sh0.db` and `lock` or `key` lie in it.
-fn is_data_folder(path: &Path) -> bool {
-    let holds = |name: &str| fs::symlink_metadata(path.join(name)).is_ok_and(|found| found.is_file());
-    holds("sh0.db") && (holds("lock") || holds("key"))
-}
-
-/// History, and what is made anew on every machine.
-fn is_left_out(path: &Path) -> bool {
-    let beside = |file: &str| path.parent().is_some_and(|folder| folder.join(file).is_file());
-    match path.file_name().and_then(|name| name.to_str()) {
-        Some(".git" | ".hg" | ".svn" | "__pycache__" | ".DS_Store") => true,
-        Some("node_modules") => beside("package.json"),
-        Some("target") => beside("Cargo.toml"),
-        _ => path.join("pyvenv.cfg").is_file(),
-    }
-}
-
 struct Copy<'a> {
     to: &'a Path,
     hash: TreeHash,
@@ -117,6 +101,9 @@ impl Copy<'_> {
             fs::create_dir(&to)?;
         } else if found.is_symlink() {
             self.link(path, inside, &to)?;
+        } else if found.is_file() && is_env_file(path) {
+            self.notes
+                .push(format!("left out {}: what it holds belongs in the environment of the app", inside.display()));
         } else if found.is_file() {
             self.file(path, inside, &to, stop)?;
         } else {

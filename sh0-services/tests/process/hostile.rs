@@ -209,7 +209,7 @@ async fn what_a_crash_left_of_a_removed_instance_is_swept() {
             process.join(format!("states/{name}.json")),
         ]
     };
-    assert!(of(&cut)[0].join("launch.json").exists());
+    assert!(of(&cut)[0].join("logs").exists());
     fs::remove_file(of(&cut)[0].join("spec.json")).unwrap();
     let runtime = place.open().await;
     assert!(of(&cut).iter().all(|path| !path.exists()), "with its environment");

@@ -72,13 +72,11 @@ impl Store for SqliteStore {
     }
 
     async fn get(&self, kind: Kind, id: &str) -> Result<Option<Record>> {
-        let id = id.to_owned();
-        self.readers.run(move |connection| reader::get(connection, kind, &id)).await
+        self.readers.run_here(|connection| reader::get(connection, kind, id)).await
     }
 
     async fn find(&self, kind: Kind, unique: &str) -> Result<Option<Record>> {
-        let unique = unique.to_owned();
-        self.readers.run(move |connection| reader::find(connection, kind, &unique)).await
+        self.readers.run_here(|connection| reader::find(connection, kind, unique)).await
     }
 
     async fn list(&self, query: &Query) -> Result<Vec<Record>> {

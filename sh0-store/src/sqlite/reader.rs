@@ -28,18 +28,28 @@ impl Readers {
         self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let ended = || Error::unavailable("the store is shutting down: open it again");
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| ended())?;
         let readers = self.clone();
         let read = task::spawn_blocking(move || {
             let _permit = permit;
-            let connection = readers.take()?;
-            // A connection that failed is closed, not lent again.
-            let value = read(&connection).map_err(|error| explain(&readers.path, error))?;
-            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            Ok(value)
+            readers.lend(read)
         });
         read.await.map_err(|error| ended().with_source(error))?
+    }
+
+    /// Reads at once, in the thread of the caller: for a record that is found by its key. That takes microseconds; to
+    /// another thread and back takes two turns of the scheduler, and each of them milliseconds on a busy machine.
+    pub(super) async fn run_here<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let _permit = self.permits.acquire().await.map_err(|_| ended())?;
+        self.lend(read)
+    }
+
+    fn lend<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let connection = self.take()?;
+        // A connection that failed is closed, not lent again.
+        let value = read(&connection).map_err(|error| explain(&self.path, error))?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Ok(value)
     }
 
     fn take(&self) -> Result<Connection> {
@@ -49,6 +59,10 @@ impl Readers {
             None => schema::open_reader(&self.path).map_err(|error| explain(&self.path, error)),
         }
     }
+}
+
+fn ended() -> Error {
+    Error::unavailable("the store is shutting down: open it again")
 }
 
 pub(super) fn get(connection: &Connection, kind: Kind, id: &str) -> rusqlite::Result<Option<Record>> {

@@ -18,10 +18,7 @@ use tempfile::TempDir;
 
 /// Uploaded archives: a tree whose links stay inside, or an error of the caller's that leaves nothing.
 pub fn archive(data: &[u8]) {
-    static HOME: LazyLock<TempDir> = LazyLock::new(|| {
-        let memory = Path::new("/dev/shm");
-        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
-    });
+    static HOME: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
     static FETCHER: LazyLock<LocalFetcher> = LazyLock::new(|| {
         let limits = Limits { tree_bytes: 1 << 16, tree_entries: 32, upload_bytes: 1 << 14, ..Limits::default() };
         LocalFetcher::open(HOME.path(), limits).unwrap()

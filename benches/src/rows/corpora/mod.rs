@@ -5,7 +5,10 @@
 //! `services=a,b` in start_alt are the services of a compose file; `static:DIR` is a folder that is served.
 
 mod expected;
+mod rules;
 mod trees;
+
+pub use rules::prove as prove_rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -64,6 +64,16 @@ pub(super) fn all(mirror: &Path, to: &Path, also: &BTreeSet<(String, String)>) -
     Ok(apps)
 }
 
+/// One folder of a repository, unpacked below `to`; what is there already is taken as it is.
+pub(super) fn folder(mirror: &Path, repo: &str, folder: &str, to: &Path) -> Outcome<PathBuf> {
+    let git = git_dir(mirror, repo)?;
+    let dir = to.join(repo.replace('/', "+"));
+    if !dir.exists() {
+        unpack(&git, &list(&git, folder)?, &dir)?;
+    }
+    Ok(dir.join(folder))
+}
+
 impl Corpus {
     /// The folders that hold an app: as deep as said, or below, where a file lies. READMEs make no app.
     fn apps(&self, entries: &[Entry]) -> BTreeSet<String> {

@@ -6,6 +6,7 @@ use super::{Provider, found};
 use crate::detect::is_dir_name;
 use crate::draft::Draft;
 use crate::images;
+use crate::render::run_time_entries;
 use crate::text::{At, line_at};
 use crate::tree::Files;
 
@@ -51,6 +52,13 @@ impl Provider for Cpp {
         ]);
         let text = files.text(file).unwrap_or_default();
         if let Some((name, line)) = program(&text, if cmake { "add_executable(" } else { "executable(" }) {
+            let source = |entry: &str| {
+                matches!(
+                    entry,
+                    "src" | "include" | "tests" | "build" | "CMakeLists.txt" | "meson.build" | "cmake" | "subprojects"
+                ) || [".c", ".cc", ".cpp", ".cxx", ".h", ".hpp"].iter().any(|end| entry.ends_with(end))
+            };
+            draft.recipe.ship = run_time_entries(files, &format!("build/{name}"), source);
             draft.start(format!("./build/{name}"), "the program that the build makes", Some(At::line(file, line)));
         }
         draft.recipe.packages.push("libstdc++6");

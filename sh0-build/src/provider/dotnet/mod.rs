@@ -27,7 +27,7 @@ impl Provider for Dotnet {
         let marked = |name: &String| {
             KINDS.iter().chain(&[".sln", ".slnx", ".runtimeconfig.json"]).any(|end| name.ends_with(end))
         };
-        names.iter().any(marked) || (!files.is_file("package.json") && !projects_below(files, "", 1).is_empty())
+        names.iter().any(marked) || below(files)
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
@@ -39,6 +39,12 @@ impl Provider for Dotnet {
         }
         Ok(draft)
     }
+}
+
+/// A project in a folder of its own, where nothing at the root says what the tree is.
+fn below(files: Files<'_>) -> bool {
+    let others = ["package.json", "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+    files.first(&others).is_none() && !projects_below(files, "", 1).is_empty()
 }
 
 /// Project files in a folder, and in those below it.

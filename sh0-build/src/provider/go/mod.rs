@@ -60,8 +60,10 @@ impl Provider for Go {
             Some(path) => draft.because_of("CGO_ENABLED = 1", format!("{path} is made with C"), At::file("go.mod")),
             None => draft.recipe.build_env.push(("CGO_ENABLED", "0")),
         }
+        let modules = used(files);
         let source = |name: &str| {
-            name.ends_with(".go")
+            modules.iter().any(|module| module == name)
+                || name.ends_with(".go")
                 || matches!(
                     name,
                     "go.mod" | "go.sum" | "go.work" | "cmd" | "internal" | "pkg" | "vendor" | "test" | "tests"

@@ -18,7 +18,10 @@ impl Project {
     fn read(files: Files<'_>, folder: &str) -> Option<Project> {
         let below = |file: &str| if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") };
         let file = ["build.gradle.kts", "build.gradle"].map(below).into_iter().find(|file| files.is_file(file))?;
+        // A plugin that is only made known to the projects below.
         let text = without_comments(&files.text(&file)?);
+        let lines: Vec<&str> = text.lines().map(|line| if line.contains("apply false") { "" } else { line }).collect();
+        let text = lines.join("\n");
         Some(Project { folder: folder.to_owned(), file, text })
     }
 
@@ -193,7 +196,8 @@ fn settings(files: Files<'_>) -> Option<(&'static str, String)> {
 /// The root when it is a program, else the first project that is one.
 fn project(files: Files<'_>, draft: &mut Draft) -> Option<Project> {
     let root = Project::read(files, "");
-    if let Some(root) = root.as_ref().filter(|root| root.starts()) {
+    // A root without sources only gathers projects, whatever it applies to them.
+    if let Some(root) = root.as_ref().filter(|root| root.starts() && files.is_folder("src")) {
         return Some(Project { folder: String::new(), file: root.file.clone(), text: root.text.clone() });
     }
     let folders: Vec<String> = match settings(files) {

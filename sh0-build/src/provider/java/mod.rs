@@ -33,7 +33,7 @@ impl Provider for Java {
         files.first(maven::POMS).is_some()
             || files.first(GRADLE).is_some()
             || files.is_file("build.sbt")
-            || plain::recognises(files)
+            || (!files.is_file("package.json") && plain::recognises(files))
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {

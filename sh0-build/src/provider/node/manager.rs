@@ -27,6 +27,12 @@ const LOCKFILES: &[(&str, Manager)] = &[
     ("npm-shrinkwrap.json", Manager::Npm),
 ];
 
+/// Scripts that an install runs.
+const HOOKS: &[&str] = &["preinstall", "install", "postinstall", "prepare"];
+
+/// The manifests of more members than this are not copied one by one.
+const MAX_COPIED: usize = 100;
+
 impl Manager {
     /// `packageManager` says, else the lockfile, else npm.
     pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) -> Manager {
@@ -191,19 +197,27 @@ impl Manager {
             [tree.manifest.file.as_str()].into_iter().chain(lockfile).chain(present).map(str::to_owned).collect();
         // What an install runs or links lies anywhere in the tree.
         let local = |value: &serde_json::Value| {
-            value
-                .as_str()
-                .is_some_and(|v| ["file:", "link:", "workspace:", "portal:", "patch:"].iter().any(|p| v.starts_with(p)))
+            value.as_str().is_some_and(|v| ["file:", "link:", "portal:"].iter().any(|prefix| v.starts_with(prefix)))
         };
         let linked = ["dependencies", "devDependencies", "optionalDependencies"]
             .into_iter()
             .filter_map(|section| tree.manifest.get(&[section])?.as_object())
             .any(|all| all.values().any(local));
-        let hooks =
-            ["preinstall", "install", "postinstall", "prepare"].into_iter().any(|hook| tree.script(hook).is_some());
-        let folders = ["patches", "prisma", ".yarn"].into_iter().any(|folder| tree.files.is_folder(folder));
-        let workspaces = tree.manifest.get(&["workspaces"]).is_some() || tree.files.is_file("pnpm-workspace.yaml");
-        recipe.install_needs_source = linked || hooks || folders || workspaces;
+        let hooks = HOOKS.iter().any(|hook| tree.script(hook).is_some());
+        let members = super::workspace::folders(tree.files, Some(&tree.manifest));
+        let plain = members.len() <= MAX_COPIED && members.iter().all(|folder| crate::detect::is_dir_name(folder));
+        let runs = |folder: &String| {
+            let text = tree.files.text(&format!("{folder}/package.json")).unwrap_or_default();
+            HOOKS.iter().any(|hook| text.contains(&format!("\"{hook}\"")))
+                || text.contains("\"file:")
+                || text.contains("\"link:")
+        };
+        recipe.install_needs_source = linked || hooks || !plain || members.iter().any(runs);
+        if !recipe.install_needs_source {
+            recipe.manifests.extend(members.iter().map(|folder| format!("{folder}/package.json")));
+            let folders = ["patches", "prisma", ".yarn"].into_iter().filter(|folder| tree.files.is_folder(folder));
+            recipe.manifests.extend(folders.map(|folder| format!("{folder}/")));
+        }
         recipe.caches.push(match self {
             Manager::Npm => ("npm", "/root/.npm"),
             Manager::Yarn => ("yarn", "/usr/local/share/.cache/yarn"),

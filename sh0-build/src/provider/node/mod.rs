@@ -3,6 +3,7 @@
 mod framework;
 mod frameworks;
 mod manager;
+mod nx;
 mod start;
 mod workspace;
 
@@ -38,12 +39,16 @@ impl Provider for Node {
 
     fn recognises(&self, files: Files<'_>) -> bool {
         // A script beside a page belongs to the page.
-        files.first(MANIFESTS).is_some() || (files.first(&ENTRIES[..6]).is_some() && !files.is_file("index.html"))
+        files.first(MANIFESTS).is_some()
+            || files.first(&start::TYPESCRIPT[..3]).is_some()
+            || (files.first(&ENTRIES[..6]).is_some() && !files.is_file("index.html"))
     }
 
     fn has_member(&self, files: Files<'_>, folder: &str) -> bool {
         let Some(Ok(manifest)) = read(files) else { return false };
-        workspace::folders(files, Some(&manifest)).iter().any(|member| member == folder)
+        let members = workspace::folders(files, Some(&manifest));
+        let tree = Tree { files, manifest };
+        members.iter().any(|member| member == folder) || nx::apps(&tree, &members).iter().any(|app| app.is(folder))
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
@@ -70,10 +75,14 @@ fn read(files: Files<'_>) -> Option<std::result::Result<Json, String>> {
 
 /// A script without a manifest: nothing to install.
 fn bare_script(files: Files<'_>, draft: &mut Draft) {
-    draft.because_of("language = node", "a script that Node runs", At::file(files.first(ENTRIES).unwrap_or_default()));
+    draft.because_of(
+        "language = node",
+        "a script that Node runs",
+        At::file(files.first(ENTRIES).or_else(|| files.first(start::TYPESCRIPT)).unwrap_or_default()),
+    );
     let version = draft.version(&images::NODE, pins(files, None));
     runs_on_node(draft, version);
-    if let Some(entry) = files.first(ENTRIES) {
+    if let Some(entry) = files.first(ENTRIES).or_else(|| files.first(start::TYPESCRIPT)) {
         draft.start(format!("node {entry}"), "the usual name of the first script", Some(At::file(entry)));
         start::listens_on(files, draft, entry);
     }
@@ -98,10 +107,14 @@ impl Tree<'_> {
         let manager = Manager::find(self, draft);
         let members = workspace::folders(self.files, Some(&self.manifest));
         let own = framework::find(self);
-        let picked = config::root(self.files).filter(|folder| members.contains(folder));
+        let root = config::root(self.files);
+        let projects = nx::apps(self, &members);
+        let picked =
+            root.clone().filter(|folder| members.contains(folder) || projects.iter().any(|app| app.is(folder)));
+        let project = self.nx_app(&projects, picked.as_deref(), draft);
         // The root of a workspace may be an app; else one of its members is.
         let root_runs = picked.is_none() && (self.script("start").is_some() || own.is_some());
-        let apps = if members.is_empty() || root_runs && own.is_some() {
+        let apps = if members.is_empty() || project.is_some() || !projects.is_empty() || root_runs && own.is_some() {
             Vec::new()
         } else {
             workspace::apps(self.files, &members)
@@ -116,6 +129,7 @@ impl Tree<'_> {
             None => self.shared_framework(draft, &apps),
         };
         let app = match &picked {
+            _ if project.is_some() => None,
             Some(folder) => apps
                 .into_iter()
                 .find(|app| app.folder == *folder)
@@ -129,6 +143,7 @@ impl Tree<'_> {
             // The root's own build knows the order of its members.
             Some(_) if picked.is_none() && self.script("build").is_some() => self.build(draft, manager, None),
             Some(member) => !member.plan.build.is_empty(),
+            None if project.is_some() => true,
             None => self.build(draft, manager, framework),
         };
         if has_dependencies {
@@ -152,6 +167,7 @@ impl Tree<'_> {
                 );
                 draft.take_member(member);
             }
+            _ if project.is_some() => project.into_iter().for_each(|project| project.plan(draft)),
             _ => self.finish(draft, manager, framework, framework::output(self, own.as_ref().map(|(f, _)| *f)), builds),
         }
         if draft.plan.static_dir.is_none() && has_dependencies && builds && members.is_empty() {
@@ -162,6 +178,26 @@ impl Tree<'_> {
             draft.recipe.trim.push("rm -f .npmrc".into());
         }
         self.telemetry(draft, framework);
+    }
+
+    /// The application of an Nx workspace whose root starts nothing itself.
+    fn nx_app<'p>(&self, projects: &'p [nx::App], picked: Option<&str>, draft: &mut Draft) -> Option<&'p nx::App> {
+        if let Some(picked) = picked {
+            return projects.iter().find(|app| app.is(picked));
+        }
+        if self.script("start").is_some() {
+            return None;
+        }
+        let default = nx::default_project(self);
+        match projects {
+            [only] => Some(only),
+            [first, ..] => default.and_then(|name| projects.iter().find(|app| app.is(&name))).or_else(|| {
+                let labels: Vec<&str> = projects.iter().take(20).map(nx::App::label).collect();
+                draft.recipe.several = Some(several(&labels, projects.len(), &first.folder));
+                None
+            }),
+            [] => None,
+        }
     }
 
     /// What a workspace is made of when its root names nothing: the framework of the app that its start script goes to,
@@ -221,6 +257,16 @@ impl Tree<'_> {
             draft.plan.build.push(command);
             return true;
         }
+        // Platforms have names of their own for it.
+        for script in ["heroku-postbuild", "gcp-build"] {
+            if self.script(script).is_some() {
+                let command = manager.run(script);
+                let at = self.manifest.at(&["scripts", script]);
+                draft.because_of(format!("build = {command}"), format!("package.json has the script `{script}`"), at);
+                draft.plan.build.push(command);
+                return true;
+            }
+        }
         let Some(command) = framework.and_then(|framework| framework.build) else { return false };
         draft.because(format!("build = {command}"), "the framework's own, as there is no script `build`");
         draft.plan.build.push(command.to_owned());
@@ -271,13 +317,17 @@ fn only<'a>(mut apps: Vec<workspace::Member<'a>>, draft: &mut Draft) -> Option<w
         return apps.pop();
     }
     let labels: Vec<String> = apps.iter().take(20).map(workspace::Member::label).collect();
-    draft.recipe.several = Some(format!(
-        "this workspace has several apps: {}{}; say which one with `root = \"{}\"` in sh0.toml",
-        labels.join(", "),
-        if apps.len() > 20 { ", ..." } else { "" },
-        apps[0].folder
-    ));
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    draft.recipe.several = Some(several(&labels, apps.len(), &apps[0].folder));
     None
+}
+
+fn several(labels: &[&str], count: usize, first: &str) -> String {
+    let more = if count > labels.len() { ", ..." } else { "" };
+    format!(
+        "this workspace has several apps: {}{more}; say which one with `root = \"{first}\"` in sh0.toml",
+        labels.join(", ")
+    )
 }
 
 fn pins(files: Files<'_>, manifest: Option<&Json>) -> Vec<Pin> {

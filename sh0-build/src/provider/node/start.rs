@@ -99,7 +99,7 @@ fn runs_with(tree: &Tree<'_>, draft: &mut Draft, manager: Manager) {
 
 /// Files of TypeScript that start a server where no script says how: Node runs them as they are from 22.18 on
 /// (nodejs.org/api/typescript.html).
-const TYPESCRIPT: &[&str] = &[
+pub(super) const TYPESCRIPT: &[&str] = &[
     "server.ts",
     "index.ts",
     "app.ts",
@@ -115,10 +115,31 @@ const TYPESCRIPT: &[&str] = &[
 fn entry(tree: &Tree<'_>, draft: &mut Draft) -> bool {
     let main = tree.manifest.str(&["main"]).map(|main| main.trim_start_matches("./"));
     let candidates =
-        main.into_iter().flat_map(|main| [main.to_owned(), format!("{main}.js"), format!("{main}/index.js")]);
+        main.iter().flat_map(|main| [(*main).to_owned(), format!("{main}.js"), format!("{main}/index.js")]);
     if let Some(file) = candidates.into_iter().find(|file| tree.files.is_file(file)) {
         draft.start(format!("node {}", quote(&file)), "`main` of package.json", Some(tree.manifest.at(&["main"])));
         listens_on(tree.files, draft, &file);
+        return true;
+    }
+    // What a build makes is not there yet.
+    if let Some(main) = main.filter(|main| !draft.plan.build.is_empty() && crate::detect::is_dir_name(main)) {
+        draft.start(
+            format!("node {main}"),
+            "`main` of package.json, which the build makes",
+            Some(tree.manifest.at(&["main"])),
+        );
+        return true;
+    }
+    if let Some(file) = ["server", "index", "app", "main"].into_iter().find(|name| {
+        !draft.plan.build.is_empty()
+            && tree.files.is_file(&format!("{name}.ts"))
+            && tree.dependency("typescript").is_some()
+    }) {
+        draft.start(
+            format!("node {file}.js"),
+            "what the compiler makes of the usual first script",
+            Some(At::file(format!("{file}.ts"))),
+        );
         return true;
     }
     let named = || tree.files.first(TYPESCRIPT).filter(|_| draft.plan.build.is_empty());

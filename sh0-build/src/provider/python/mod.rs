@@ -175,6 +175,13 @@ impl Tree<'_> {
                 }
             }
         }
+        if let Some(file) = self.files.first(CONDA)
+            && let Some(text) = self.files.text(file)
+            && let Some((line, found)) = find_line(&text, |line| line.trim_start().starts_with("- python="))
+        {
+            let wanted = found.trim_start().trim_start_matches("- python=").trim_start_matches('=').to_owned();
+            pins.push(Pin { wanted, by: file.to_owned(), at: At::line(file, line) });
+        }
         if let Some(text) = self.files.text("Pipfile")
             && let Some((line, found)) = find_line(&text, |line| line.trim_start().starts_with("python_version"))
             && let Some((_, value)) = found.split_once('=')

@@ -44,6 +44,7 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) {
         Some("flask") => flask(tree, draft),
         Some("streamlit") => streamlit(tree, draft),
         Some("chainlit") => page(tree, draft, "chainlit run", "--headless --host 0.0.0.0 --port ${PORT:-8000}"),
+        Some("google-adk") => agents(tree, draft),
         Some("gradio") => {
             // Gradio reads these (gradio.app/guides/environment-variables).
             draft.env("GRADIO_SERVER_NAME", "0.0.0.0");
@@ -267,6 +268,20 @@ fn page(tree: &Tree<'_>, draft: &mut Draft, program: &str, options: &str) {
     draft.start(format!("{program} {file} {options}"), "the usual name of the page", Some(At::file(file)));
 }
 
+/// The agents below the folder, behind the server of the kit (google.github.io/adk-docs).
+fn agents(tree: &Tree<'_>, draft: &mut Draft) {
+    let agent =
+        tree.files.names("").into_iter().map(|name| format!("{name}/agent.py")).find(|file| tree.files.is_file(file));
+    match agent {
+        Some(file) => draft.start(
+            "adk api_server --host 0.0.0.0 --port ${PORT:-8000}",
+            "an agent of the kit",
+            Some(At::file(file)),
+        ),
+        None => script(tree, draft),
+    }
+}
+
 /// A script with a usual name, else one that the project installs, else a package that can be run.
 fn script(tree: &Tree<'_>, draft: &mut Draft) {
     if let Some(file) = tree.files.first(SCRIPTS) {
@@ -294,6 +309,11 @@ fn script(tree: &Tree<'_>, draft: &mut Draft) {
         .or_else(|| tree.files.names("src").iter().find_map(|name| main("src/", name)));
     if let Some((folder, name)) = package.filter(|(_, name)| crate::detect::is_dir_name(name)) {
         let at = At::file(format!("{folder}{name}/__main__.py"));
+        if name.contains(['-', '.']) {
+            // Not the name of a module: Python runs the folder.
+            draft.start(format!("python {folder}{name}"), "the folder can be run", Some(at));
+            return;
+        }
         let path = if folder.is_empty() { "" } else { "PYTHONPATH=src " };
         draft.start(format!("{path}python -m {name}"), "the package can be run", Some(at));
     }

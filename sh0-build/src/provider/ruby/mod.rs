@@ -28,8 +28,12 @@ impl Provider for Ruby {
     }
 
     fn recognises(&self, files: Files<'_>) -> bool {
-        files.first(&["Gemfile", "gems.rb", "config.ru"]).is_some()
-            || (files.first(SCRIPTS).is_some() && !files.is_file("package.json"))
+        if files.is_file("package.json")
+            && (only_for_phones(files) || files.first(&["Gemfile", "gems.rb", "config.ru"]).is_none())
+        {
+            return false;
+        }
+        files.first(&["Gemfile", "gems.rb", "config.ru"]).or_else(|| files.first(SCRIPTS)).is_some()
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
@@ -38,6 +42,12 @@ impl Provider for Ruby {
         tree.plan(&mut draft)?;
         Ok(draft)
     }
+}
+
+/// React Native keeps the tools that build for phones in a Gemfile.
+fn only_for_phones(files: Files<'_>) -> bool {
+    let text = files.text("Gemfile").unwrap_or_default();
+    ["cocoapods", "fastlane"].iter().any(|gem| text.contains(gem)) && !files.is_file("config.ru")
 }
 
 struct Tree<'a> {

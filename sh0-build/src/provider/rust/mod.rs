@@ -110,11 +110,10 @@ fn build(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
     let Some(binary) = Binary::find(files, manifest, draft) else { return };
     let command = format!("cargo build --release{locked}{}", binary.flags);
     draft.because_of(format!("build = {command}"), format!("makes the binary `{}`", binary.name), binary.at.clone());
-    draft.plan.build.push(command);
-    // Out of `target`, which may be kept between builds and is large.
+    // Out of `target`, which may be kept between builds and is large. One command: nobody else's build comes between.
     let folder = if files.0.kind("bin").is_none_or(|kind| kind == Kind::Folder) { "bin" } else { "out" };
     let shipped = format!("{folder}/{}", binary.name);
-    draft.plan.build.push(format!("mkdir -p {folder} && cp target/release/{} {shipped}", binary.name));
+    draft.plan.build.push(format!("{command} && mkdir -p {folder} && cp target/release/{} {shipped}", binary.name));
     draft.start(format!("./{shipped}"), "the binary that the build makes", Some(binary.at));
     recipe(files, manifest, draft, &shipped);
 }

@@ -10,12 +10,17 @@ use crate::{Code, Result};
 impl Deploy<'_> {
     /// Ends the step before and begins this one: one commit with done, intent and the events in between.
     pub(super) async fn begin(&mut self, step: Step) -> Result<()> {
+        self.enter(step)?;
+        self.commit().await
+    }
+
+    /// The same, written by the next commit: for a step whose only effect is that commit.
+    pub(super) fn enter(&mut self, step: Step) -> Result<()> {
         if let Some(before) = self.row.value.step.filter(|before| *before != step) {
             self.done(before)?;
         }
         self.row.value.step = Some(step);
-        self.intend(step)?;
-        self.commit().await
+        self.intend(step)
     }
 
     pub(super) fn intend(&mut self, step: Step) -> Result<()> {

@@ -32,7 +32,7 @@ impl Deploy<'_> {
             source => self.build_source(kind, source, no_cache).await?,
         };
         drop(permit);
-        self.begin(Step::Release).await?;
+        self.enter(Step::Release)?;
         let vars =
             self.engine.repo().get::<EnvRow>(self.app.app.id).await?.map(|row| row.value.vars).unwrap_or_default();
         let release = self.freeze(source, plan, artifact, vars)?;
@@ -97,7 +97,7 @@ impl Deploy<'_> {
             .as_ref()
             .ok_or_else(|| Error::new(Code::DeployFailed, "nothing serves yet; deploy first"))?;
         let base = self.load_release(live.release).await?.release;
-        self.begin(Step::Release).await?;
+        self.enter(Step::Release)?;
         let vars =
             self.engine.repo().get::<EnvRow>(self.app.app.id).await?.map(|row| row.value.vars).unwrap_or_default();
         self.row.value.made.revision = base.revision;

@@ -33,8 +33,11 @@ impl Deploy<'_> {
         engine.create(runtime, row, id, &wanted).await?;
         self.begin(Step::Start).await?;
         engine.start(runtime, row, &wanted).await?;
-        self.begin(Step::Health).await?;
-        self.upstreams = engine.ready(runtime, &wanted, &release.settings.health, true).await?;
+        // Nothing is changed by looking: it need not wait until that is written.
+        let ready = engine.ready(runtime, &wanted, &release.settings.health, true);
+        let (begun, upstreams) = futures_util::future::join(self.begin(Step::Health), ready).await;
+        begun?;
+        self.upstreams = upstreams?;
         self.switch(row, &wanted).await
     }
 
@@ -59,7 +62,7 @@ impl Deploy<'_> {
 
     /// The commit point: one store commit makes the release live and changes the routes.
     async fn switch(&mut self, row: &ReleaseRow, wanted: &[Wanted]) -> Result<()> {
-        self.begin(Step::Switch).await?;
+        self.enter(Step::Switch)?;
         let (engine, release, id) = (self.engine, &row.release, self.row.value.id);
         let (upstreams, starts) = (std::mem::take(&mut self.upstreams), self.starts);
         let live = Live { release: release.id, number: release.number, deployment: id, upstreams };

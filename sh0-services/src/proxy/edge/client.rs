@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sh0_core::model::{Capability, Millis};
 use sh0_core::traits::{Proxy, ProxyStatus, RouteTable};
-use sh0_core::{Code, Error, Result};
+use sh0_core::{Code, Error, LocalKey, Result};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -148,6 +148,13 @@ pub(super) async fn greet(socket: &Path) -> Result<(UnixStream, Pong)> {
         Error::unavailable(text).with_source(error)
     };
     let mut stream = UnixStream::connect(socket).await.map_err(silent)?;
+    // None is there where an edge runs that asks for none, of a version before keys.
+    if let Some(key) = LocalKey::read(socket)? {
+        match ask(&mut stream, &Request::Key(key)).await? {
+            Answer::Done => {}
+            _ => return Err(unexpected()),
+        }
+    }
     match ask(&mut stream, &Request::Ping).await? {
         Answer::Pong(pong) => Ok((stream, pong)),
         _ => Err(unexpected()),

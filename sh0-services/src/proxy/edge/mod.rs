@@ -2,7 +2,7 @@
 //! while the control plane restarts, is upgraded, or is dead.
 //!
 //! - [`run`] is that process: an [`EmbeddedProxy`](super::embedded::EmbeddedProxy), fed over a Unix socket (0600, same
-//!   user only). Every table it says yes to is on disk first, so it serves the same after its own restart.
+//!   user only, and only for who shows the key beside it: where sh0 is not root, apps are processes of the same user). Every table it says yes to is on disk first, so it serves the same after its own restart.
 //! - [`EdgeProxy`] is the [`Proxy`](sh0_core::traits::Proxy) of the control plane: the client of that socket. Whenever
 //!   it connects anew it looks at the generation in force and sends its last table if the edge lost it.
 //! - [`EdgeSupervisor`] starts the process or adopts a running one, and starts it again when it dies.
@@ -23,4 +23,4 @@ mod supervisor;
 
 pub use client::EdgeProxy;
 pub use server::{EdgeOptions, run};
-pub use supervisor::{EdgeCommand, EdgeSupervisor};
+pub use supervisor::{EdgeCommand, EdgeSupervisor, open_log};

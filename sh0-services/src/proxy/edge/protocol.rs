@@ -5,9 +5,9 @@ use std::io;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sh0_core::Problem;
 use sh0_core::model::Millis;
 use sh0_core::traits::{ProxyStatus, RouteTable};
+use sh0_core::{LocalKey, Problem};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Both sides must be of the same version: the edge is replaced when they are not.
@@ -15,11 +15,15 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// 5,000 routes are about 2 MB.
 const MAX_MESSAGE: usize = 256 * 1024 * 1024;
+/// The first message, of somebody who may be anybody.
+const MAX_FIRST: usize = 1024;
 
 /// What the control plane wants.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Request<T> {
+    /// The first word on a connection: the sender can read the file beside the socket.
+    Key(LocalKey),
     /// Who are you?
     Ping,
     /// Replace the table.
@@ -71,12 +75,25 @@ pub(super) async fn send<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), m
 
 /// Reads one message; `None` where the other side ended between two.
 pub(super) async fn receive<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<T>> {
+    receive_at_most(stream, MAX_MESSAGE).await
+}
+
+/// Whether the other side begins with this key.
+pub(super) async fn shows(stream: &mut (impl AsyncRead + Unpin), key: &LocalKey) -> bool {
+    let first = receive_at_most::<Received>(stream, MAX_FIRST).await;
+    matches!(first, Ok(Some(Request::Key(shown))) if key.is(shown.expose()))
+}
+
+async fn receive_at_most<T: DeserializeOwned>(
+    stream: &mut (impl AsyncRead + Unpin),
+    limit: usize,
+) -> io::Result<Option<T>> {
     let mut prefix = [0; 4];
     if let Err(error) = stream.read_exact(&mut prefix).await {
         return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
     }
     let length = u64::from(u32::from_be_bytes(prefix));
-    if length > MAX_MESSAGE as u64 {
+    if length > limit as u64 {
         return Err(too_long());
     }
     // Grows with what arrives, not with what was announced.

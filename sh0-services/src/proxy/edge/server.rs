@@ -10,20 +10,24 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit, setsid};
 use sh0_core::traits::{Proxy, RouteTable};
-use sh0_core::{Code, Error, Result};
+use sh0_core::{Code, Error, LocalKey, Result};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::protocol::{Answer, Pong, Received, VERSION, receive, send};
+use super::protocol::{Answer, Pong, Received, VERSION, receive, send, shows};
 use super::state;
 use crate::proxy::embedded::{EmbeddedProxy, Options};
+
+/// Within this the key must have come.
+const KEY: Duration = Duration::from_secs(5);
 
 /// How an edge runs.
 #[derive(Debug, Clone)]
 pub struct EdgeOptions {
-    /// Where it takes orders. A file `<socket>.lock` beside it says that it runs.
+    /// Where it takes orders. Beside it, a file `<socket>.lock` says that it runs, and `<socket>.key` has what whoever
+    /// gives orders must show.
     pub socket: PathBuf,
     /// Where it keeps the last table.
     pub state: PathBuf,
@@ -66,13 +70,15 @@ pub async fn run(options: EdgeOptions) -> Result<()> {
     let lock = take_lock(&options.socket)?;
     let proxy = Arc::new(EmbeddedProxy::with(options.proxy.clone()));
     restore(&proxy, &options.state).await?;
+    // Before the socket: whoever can connect finds it.
+    let key = Arc::new(LocalKey::open_or_create(&options.socket)?);
     let listener = open_socket(&options.socket)?;
 
     let (orders, mut stops) = mpsc::channel(1);
     // Outlives `serve`: whoever ordered the stop waits for an answer.
     let mut clients = JoinSet::new();
     let stop = tokio::select! {
-        () = serve(listener, &mut clients, &proxy, &options.state, orders) => None,
+        () = serve(listener, key, &mut clients, &proxy, &options.state, orders) => None,
         stop = stops.recv() => stop,
         result = ended_by_signal() => { result?; None }
     };
@@ -156,6 +162,7 @@ async fn ended_by_signal() -> Result<()> {
 
 async fn serve(
     listener: UnixListener,
+    key: Arc<LocalKey>,
     clients: &mut JoinSet<()>,
     proxy: &Arc<EmbeddedProxy>,
     state: &Path,
@@ -168,6 +175,7 @@ async fn serve(
         match listener.accept().await {
             Ok((stream, _)) if peer_is_ours(&stream) => {
                 let desk = Desk {
+                    key: key.clone(),
                     proxy: proxy.clone(),
                     state: state.to_owned(),
                     saving: saving.clone(),
@@ -191,6 +199,7 @@ fn peer_is_ours(stream: &UnixStream) -> bool {
 
 /// Attends to one control plane.
 struct Desk {
+    key: Arc<LocalKey>,
     proxy: Arc<EmbeddedProxy>,
     state: PathBuf,
     saving: Arc<tokio::sync::Mutex<()>>,
@@ -199,6 +208,14 @@ struct Desk {
 
 impl Desk {
     async fn attend(self, mut stream: UnixStream) {
+        // An app may be a process of the same user: it is the key that counts.
+        if !tokio::time::timeout(KEY, shows(&mut stream, &self.key)).await.unwrap_or_default() {
+            tracing::warn!("somebody without the key tried to talk to the edge");
+            return;
+        }
+        if send(&mut stream, &Answer::Done).await.is_err() {
+            return;
+        }
         loop {
             let request = match receive::<Received>(&mut stream).await {
                 Ok(Some(request)) => request,
@@ -220,6 +237,7 @@ impl Desk {
 
     async fn answer(&self, request: Received) -> Result<Answer> {
         match request {
+            Received::Key(_) => Ok(Answer::Done),
             Received::Ping => {
                 let generation = self.proxy.status().await?.generation;
                 Ok(Answer::Pong(Pong { version: VERSION.to_owned(), pid: std::process::id(), generation }))

@@ -223,7 +223,8 @@ async fn until_ended(pid: u32) {
     }
 }
 
-fn open_log(path: &Path) -> io::Result<File> {
+/// A file that a server in the background prints to: kept from one start to the next, and begun anew when it is long.
+pub fn open_log(path: &Path) -> io::Result<File> {
     let long = fs::metadata(path).is_ok_and(|found| found.len() > MAX_LOG);
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     if long {

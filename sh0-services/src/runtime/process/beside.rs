@@ -8,7 +8,7 @@ use sh0_core::model::{InstanceName, Secret, Usage};
 use sh0_core::traits::{ExecSpec, InstanceSpec, Session};
 use sh0_core::{Error, Result};
 
-use super::instances::{Instances, blocking};
+use super::instances::{Instances, blocking, whole};
 use super::launch::{State, Status};
 use super::procfs::{self, Proc, Stat};
 use super::record::Command;
@@ -35,6 +35,12 @@ impl Instances {
     }
 
     pub(crate) async fn run(self: &Arc<Self>, spec: &InstanceSpec) -> Result<Session> {
+        let (this, spec) = (self.clone(), spec.clone());
+        // A session that nobody takes is dropped, which ends and removes it.
+        whole(async move { this.run_whole(&spec).await }).await
+    }
+
+    async fn run_whole(self: &Arc<Self>, spec: &InstanceSpec) -> Result<Session> {
         if self.record(&spec.name)?.is_some() {
             return Err(Error::conflict(format!("{} exists already", spec.name)));
         }

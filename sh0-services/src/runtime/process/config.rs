@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sh0_core::model::PlatformId;
+use sh0_core::traits::Sealer;
 
 /// How the process runtime is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ProcessConfig {
     /// Its folder: releases, instances, volumes, caches. Two platforms may share one.
     pub root: PathBuf,
@@ -22,6 +25,9 @@ pub struct ProcessConfig {
     pub readable: Vec<PathBuf>,
     /// As root, every app gets a user of its own. Off only for tests of what happens without.
     pub own_users: bool,
+    /// Encrypts the variables of instances, which are kept until the instance is removed. Without one they lie in files
+    /// that only the platform's user can read.
+    pub sealer: Option<Arc<dyn Sealer>>,
 }
 
 impl ProcessConfig {
@@ -36,7 +42,16 @@ impl ProcessConfig {
             hidden: Vec::new(),
             readable: Vec::new(),
             own_users: true,
+            sealer: None,
         }
+    }
+}
+
+impl fmt::Debug for ProcessConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("ProcessConfig");
+        fields.field("root", &self.root).field("platform", &self.platform).field("shim", &self.shim);
+        fields.field("sealed", &self.sealer.is_some()).finish_non_exhaustive()
     }
 }
 

@@ -1,21 +1,20 @@
 //! Making the files of an instance: what must be there before its shim.
 
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use rustix::fs::FlockOperation;
-use sh0_core::model::{AppId, InstanceName, Secret};
+use sh0_core::model::{AppId, InstanceName};
 use sh0_core::traits::InstanceSpec;
-use sh0_core::{Error, Result};
+use sh0_core::{Error, LocalKey, Result};
 use sha2::{Digest, Sha256};
 
 use super::instances::{Instances, blocking, is_release_id, local, program};
-use super::launch::{Key, State, read_json, write_json};
+use super::launch::{State, read_json, write_json};
 use super::layout::{Layout, make};
-use super::record::{Command, Meta, Record};
+use super::record::{Command, Meta, Record, Variables};
 use super::uids;
 
 /// Ports of instances: below those that the kernel gives to outgoing connections (32768 on, ip(7)), so that nobody
@@ -24,10 +23,8 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 impl Instances {
     pub(crate) async fn create(self: &Arc<Self>, spec: &InstanceSpec) -> Result<()> {
-        let lock = self.lock(&spec.name);
-        let _held = lock.lock().await;
-        let (this, spec) = (self.clone(), spec.clone());
-        blocking(move || this.create_files(&spec)).await
+        let (this, own) = (self.clone(), spec.clone());
+        self.change(&spec.name, blocking(move || this.create_files(&own))).await
     }
 
     fn create_files(&self, spec: &InstanceSpec) -> Result<()> {
@@ -58,7 +55,8 @@ impl Instances {
         // Chosen and written under one lock: no two instances of this runtime get the same.
         let _ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
         let port = spec.port.map(|_| self.free_port(&spec.name)).transpose()?;
-        write_json(&self.layout.spec(&spec.name), &Record::new(spec, port, new_key()?))?;
+        let env = Variables::keep(self.config.sealer.as_deref(), &spec.name, spec.env.clone())?;
+        write_json(&self.layout.spec(&spec.name), &Record::new(spec, env, port, LocalKey::generate()?))?;
         Ok(State::created().write(&self.layout.state(&spec.name))?)
     }
 
@@ -110,11 +108,4 @@ impl Instances {
 pub(crate) fn is_free(port: u16) -> bool {
     // An app may listen on every address or on loopback: both must be free.
     TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() && TcpListener::bind(local(port)).is_ok()
-}
-
-fn new_key() -> io::Result<Key> {
-    use std::io::Read;
-    let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(Key(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())))
 }

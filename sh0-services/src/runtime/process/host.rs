@@ -156,14 +156,11 @@ impl Host {
             match (self.probe.namespace, self.probe.landlock, self.own_users) {
                 (true, ..) => yes(),
                 (false, true, _) => degraded(format!(
-                    "Landlock keeps apps from reading them, but mounts of its own cannot be had here ({}), so that an app of the same user can reach the platform's socket",
+                    "Landlock keeps apps from reading them, but mounts of its own cannot be had here ({}), so that an app of the same user can see the platform's sockets; it does not have their keys",
                     self.probe.namespace_error
                 )),
                 (false, false, true) => degraded("only the rights of files keep apps from them".to_owned()),
-                (false, false, false) => no(format!(
-                    "this kernel has no Landlock, and mounts of its own cannot be had here ({}): an app can read what the user of sh0 can",
-                    self.probe.namespace_error
-                )),
+                (false, false, false) => no(self.open_to_apps()),
             },
         );
         add(
@@ -192,6 +189,19 @@ impl Host {
         let level = self.level();
         add("isolation between apps", if level == FULL { yes() } else { degraded(level.to_owned()) });
         list
+    }
+
+    /// For a start: where no user, no mounts and no Landlock stand between apps and the platform.
+    pub(crate) fn caution(&self) -> Option<String> {
+        let open = !self.probe.namespace && !self.probe.landlock && !self.own_users && self.shim_error.is_none();
+        open.then(|| format!("apps are not kept away from the platform: {}", self.open_to_apps()))
+    }
+
+    fn open_to_apps(&self) -> String {
+        format!(
+            "this kernel has no Landlock, and mounts of its own cannot be had here ({}): an app can read what the user of sh0 can, the keys of the platform too, and drive it: deploy only apps that you trust, or use Docker",
+            self.probe.namespace_error
+        )
     }
 
     /// Why the shim does not answer.
@@ -274,4 +284,34 @@ async fn probe(config: &ProcessConfig, root: bool) -> Result<Probe, String> {
         Err(_) => return Err(format!("{name} did not answer in 20 s")),
     };
     serde_json::from_slice(&output.stdout).map_err(|error| format!("{name} answered nonsense: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_keeps_apps_from_nothing_is_warned_about_in_the_words_of_doctor() {
+        let host = |root, landlock, namespace| Host {
+            root,
+            probe: Probe { landlock, namespace, namespace_error: "not allowed".to_owned() },
+            shim_error: None,
+            cgroups: Cgroups::default(),
+            own_users: root,
+            unreachable: None,
+            hidden: Vec::new(),
+            read: Vec::new(),
+        };
+        let open = host(false, false, false);
+        let caution = open.caution().unwrap_or_default();
+        assert!(caution.contains("deploy only apps that you trust") && caution.contains("not allowed"), "{caution}");
+        let hidden = open.capabilities().into_iter().find(|one| one.name == "hidden platform files");
+        assert!(
+            matches!(hidden.map(|one| one.support), Some(Support::No { reason }) if caution.contains(&reason)),
+            "{caution}"
+        );
+        for (root, landlock, namespace) in [(true, false, false), (false, true, false), (false, false, true)] {
+            assert_eq!(host(root, landlock, namespace).caution(), None);
+        }
+    }
 }

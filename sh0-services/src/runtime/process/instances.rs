@@ -2,37 +2,31 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
-use rustix::process::{PidfdFlags, Signal};
-use sh0_core::model::{AppId, Exit, InstanceName, InstanceState, Millis, OWN_PORT, Secret, Timestamp};
+use rustix::process::PidfdFlags;
+use sh0_core::model::{AppId, Exit, InstanceName, InstanceState, OWN_PORT, Secret, Timestamp};
 use sh0_core::traits::Observed;
 use sh0_core::{Code, Error, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::io::AsyncReadExt;
 
 use super::config::ProcessConfig;
 use super::create::is_free;
 use super::host::Host;
 use super::hub::Hub;
-use super::launch::{Ask, Launch, Program, Shown, State, Status, Supervise, Want, read_json, shell, write_json};
-use super::layout::{Layout, remove_tree};
-use super::procfs::{self, Proc, Stat};
+use super::launch::{Launch, Program, Shown, State, Status, Supervise, read_json, shell, write_json};
+use super::layout::Layout;
+use super::procfs::{self, Proc};
 use super::record::{Command, Meta, Record};
-use super::shim::{LAUNCH_FILE, SOCKET_FILE, kill_groups};
+use super::shim::LAUNCH_FILE;
 
 /// How long a shim may take to start an app's first process.
-const START: Duration = Duration::from_secs(30);
-/// How long a shim may take after the grace is over.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const START: Duration = Duration::from_secs(30);
 /// What a shim that was killed leaves to be said: SIGKILL.
-const KILLED: Exit = Exit { code: 137, oom: false };
+pub(crate) const KILLED: Exit = Exit { code: 137, oom: false };
 
 /// The instances below one folder.
 pub(crate) struct Instances {
@@ -55,6 +49,21 @@ impl Instances {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         locks.entry(name.clone()).or_default().clone()
+    }
+
+    /// A change that goes on to its end when whoever asked for it is gone: cut in two it would leave a shim that nobody
+    /// has heard of. The next change of the instance waits for it.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        name: &InstanceName,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let held = self.lock(name).lock_owned().await;
+        whole(async move {
+            let _held = held;
+            work.await
+        })
+        .await
     }
 
     // ---- what is there ----
@@ -125,14 +134,16 @@ impl Instances {
     // ---- start ----
 
     pub(crate) async fn start(self: &Arc<Self>, name: &InstanceName) -> Result<()> {
-        let lock = self.lock(name);
-        let _held = lock.lock().await;
-        let this = self.clone();
-        let own = name.clone();
-        if !blocking(move || this.prepare(&own)).await? {
-            return Ok(());
-        }
-        self.spawn_shim(name).await
+        let (this, name) = (self.clone(), name.clone());
+        self.change(&name.clone(), async move {
+            this.settled(&name).await;
+            let (preparing, own) = (this.clone(), name.clone());
+            match blocking(move || preparing.prepare(&own)).await? {
+                true => this.spawn_shim(&name).await,
+                false => Ok(()),
+            }
+        })
+        .await
     }
 
     /// Makes everything ready for a shim; answers whether one is needed.
@@ -186,7 +197,8 @@ impl Instances {
             let name = mount.name.as_str().to_ascii_uppercase().replace('-', "_");
             variables.insert(format!("SH0_VOLUME_{name}"), Secret::new(path.to_string_lossy()));
         }
-        variables.extend(record.env.iter().chain(env).map(|(key, value)| (key.to_string(), value.clone())));
+        let own = record.env.open(self.config.sealer.as_deref(), &record.name)?;
+        variables.extend(own.iter().chain(env).map(|(key, value)| (key.to_string(), value.clone())));
         if let Some(port) = record.port {
             let port = Secret::new(port.to_string());
             variables.values_mut().filter(|value| value.expose() == OWN_PORT).for_each(|value| *value = port.clone());
@@ -260,130 +272,6 @@ impl Instances {
         }
     }
 
-    // ---- the end ----
-
-    pub(crate) async fn stop(self: &Arc<Self>, name: &InstanceName, grace: Millis) -> Result<Option<Exit>> {
-        let record = self.known(name)?;
-        self.end_shim(&record, Want::Stop(grace.0), Duration::from(grace) + PATIENCE).await?;
-        let this = self.clone();
-        let name = name.clone();
-        blocking(move || {
-            let state = this.state(&name)?;
-            match state.status {
-                Status::Created => Ok(None),
-                _ => {
-                    this.clean_up(&name, &state);
-                    Ok(Some(state.exit.unwrap_or(KILLED)))
-                }
-            }
-        })
-        .await
-    }
-
-    /// Waits until the shim has ended as it was asked, and kills it if it does not.
-    async fn end_shim(&self, record: &Record, want: Want, patience: Duration) -> Result<()> {
-        let state = self.state(&record.name)?;
-        let (Status::Running | Status::Restarting, Some(shim)) = (state.status, state.shim) else { return Ok(()) };
-        let asked = match record.one_off && !self.layout.instance(&record.name).join(SOCKET_FILE).exists() {
-            // A session: it ends with a signal, or with its socket.
-            true => Err(Error::unavailable("no socket")),
-            false => self.ask(record, want).await,
-        };
-        if asked.is_err() {
-            procfs::signal(shim.pid, Signal::TERM);
-        }
-        if !ended(shim, patience).await {
-            procfs::signal(shim.pid, Signal::KILL);
-            ended(shim, PATIENCE).await;
-        }
-        Ok(())
-    }
-
-    /// One question to a shim.
-    async fn ask(&self, record: &Record, want: Want) -> Result<State> {
-        // A socket's address has only 108 bytes (unix(7)): the folder is named by its descriptor.
-        let dir = fs::File::open(self.layout.instance(&record.name))?;
-        let path = format!("/proc/self/fd/{}/{SOCKET_FILE}", dir.as_raw_fd());
-        let mut question = serde_json::to_vec(&Ask { key: record.key.clone(), want })?;
-        question.push(b'\n');
-        let exchange = async {
-            let mut socket = UnixStream::connect(path).await?;
-            socket.write_all(&question).await?;
-            let mut answer = Vec::new();
-            socket.take(64 * 1024).read_to_end(&mut answer).await?;
-            Ok::<_, io::Error>(answer)
-        };
-        let answer = tokio::time::timeout(PATIENCE, exchange)
-            .await
-            .map_err(|_| Error::new(Code::Timeout, format!("the shim of {} does not answer", record.name)))??;
-        Ok(serde_json::from_slice(&answer)?)
-    }
-
-    /// Ends what a shim that was killed could not end, and forgets its groups.
-    fn clean_up(&self, name: &InstanceName, state: &State) {
-        kill_groups(&self.host.cgroups.paths(name.as_str()));
-        if state.boot == procfs::boot_id()
-            && let Some(app) = state.app
-        {
-            // The session has the app's number; while members live, no other process gets it.
-            let same = Stat::of(app.pid).is_none_or(|stat| stat.ticks == app.ticks);
-            for pid in procfs::of_session(app.pid).into_iter().filter(|_| same) {
-                procfs::signal(pid, Signal::KILL);
-            }
-        }
-        if self.host.cgroups.paths(name.as_str()).is_empty() {
-            // Without groups, what left the session is known by its home, which nobody else has.
-            let home = format!("HOME={}", self.layout.tmp(name).join("home").display());
-            procfs::with_variable(&home).into_iter().for_each(|pid| procfs::signal(pid, Signal::KILL));
-        }
-        self.host.cgroups.remove(name.as_str());
-    }
-
-    pub(crate) async fn remove(self: &Arc<Self>, name: &InstanceName) -> Result<()> {
-        let lock = self.lock(name);
-        let _held = lock.lock().await;
-        match read_json::<Record>(&self.layout.spec(name))? {
-            Some(record) if record.platform != self.config.platform => return Ok(()),
-            Some(record) => self.end_shim(&record, Want::Kill, PATIENCE).await?,
-            None => {}
-        }
-        let this = self.clone();
-        let name = name.clone();
-        blocking(move || this.remove_files(&name)).await
-    }
-
-    fn remove_files(&self, name: &InstanceName) -> Result<()> {
-        self.clean_up(name, &self.state(name)?);
-        // Without its spec it is not an instance any more; the rest may be finished by a second call.
-        match fs::remove_file(self.layout.spec(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-        // The folder goes last, because `sweep` finds by it what a crash cut off here.
-        remove_tree(&self.layout.tmp(name))?;
-        self.host.cgroups.remove(name.as_str());
-        match fs::remove_file(self.layout.state(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-        Ok(remove_tree(&self.layout.instance(name))?)
-    }
-
-    /// Finishes what a crash cut off: an instance without its spec is being removed, and its launch file holds secrets.
-    pub(crate) fn sweep(&self) -> Result<()> {
-        // Held: somebody else who makes instances below this folder has not written their specs yet.
-        let lock = self.layout.lock_instances()?;
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Ok(());
-        }
-        for name in self.names()?.iter().filter(|name| !self.layout.spec(name).exists()) {
-            if let Err(error) = self.remove_files(name) {
-                tracing::warn!(%name, %error, "what is left of a removed instance stays");
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) async fn wait(&self, name: &InstanceName) -> Result<Exit> {
         let mut changes = self.hub.states();
         loop {
@@ -445,6 +333,14 @@ pub(crate) async fn ended(proc: Proc, patience: Duration) -> bool {
         }
     };
     tokio::time::timeout(patience, wait).await.is_ok()
+}
+
+/// Work that is not cut off when nobody waits for it any more.
+pub(crate) async fn whole<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Error::internal("work on an instance was cut off").with_source(error)),
+    }
 }
 
 /// Work on files, away from the threads that must not wait.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sh0_core::LocalKey;
 use sh0_core::model::{self, Exit, Secret, VolumeName, exec_line, wire};
 use sh0_core::traits::Terminal;
 
@@ -70,7 +71,7 @@ pub(crate) enum Program {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Supervise {
     /// Who asks through the socket must know it: an app of the same user could reach the socket too.
-    pub key: Key,
+    pub key: LocalKey,
     /// Starts it again when it ends.
     pub restart: bool,
     /// The folder of the log files.
@@ -80,11 +81,6 @@ pub(crate) struct Supervise {
     /// Control groups that the shim itself joins, away from the control plane's, which a service manager may kill.
     pub own_cgroups: Vec<PathBuf>,
 }
-
-/// A key that is written into the launch file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Key(#[serde(with = "wire")] pub Secret);
 
 /// What a command may touch. Absent or empty members are not in force.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -199,6 +195,23 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> std::io:
     }
 }
 
+/// Hands a launch to the step before the command, through a socket.
+pub(crate) fn hand_over(launch: &Launch, mut socket: impl std::io::Write) -> std::io::Result<()> {
+    let mut bytes = vec![0; 8];
+    serde_json::to_writer(&mut bytes, launch)?;
+    let length = (bytes.len() - 8) as u64;
+    bytes[..8].copy_from_slice(&length.to_be_bytes());
+    socket.write_all(&bytes)
+}
+
+/// Takes it there. What comes after it stays in the socket.
+pub(crate) fn take_over(mut socket: impl std::io::Read) -> std::io::Result<Launch> {
+    let mut length = [0; 8];
+    socket.read_exact(&mut length)?;
+    let launch = socket.take(u64::from_be_bytes(length));
+    Ok(serde_json::from_reader(std::io::BufReader::new(launch))?)
+}
+
 /// Writes a document that only its owner may read, by a rename: a reader sees the old one or the new one.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> std::io::Result<()> {
     use std::io::Write;
@@ -225,7 +238,7 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> std::io::Resul
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Ask {
     /// Proves that the asker may.
-    pub key: Key,
+    pub key: LocalKey,
     /// What is wanted.
     pub want: Want,
 }

@@ -94,7 +94,11 @@ impl Layout {
     }
 
     pub(crate) fn tmp(&self, name: &InstanceName) -> PathBuf {
-        self.root.join("tmp").join(name.as_str())
+        self.tmps().join(name.as_str())
+    }
+
+    pub(crate) fn tmps(&self) -> PathBuf {
+        self.root.join("tmp")
     }
 
     pub(crate) fn app_volumes(&self, app: AppId) -> PathBuf {

@@ -35,6 +35,7 @@ mod build;
 mod cgroup;
 mod config;
 mod create;
+mod ending;
 mod events;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -99,6 +100,11 @@ impl ProcessRuntime {
     /// How much of an app's surroundings is in force here, in one line.
     pub fn level(&self) -> &'static str {
         self.instances.host.level()
+    }
+
+    /// What whoever starts apps here should know first: nothing keeps them from the files of the platform.
+    pub fn caution(&self) -> Option<String> {
+        self.instances.host.caution()
     }
 
     /// Work on files of the instances.

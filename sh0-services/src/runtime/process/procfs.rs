@@ -148,6 +148,16 @@ pub(crate) fn with_variable(variable: &str) -> Vec<i32> {
     all().into_iter().filter(|(pid, stat)| !stat.ended() && has(*pid)).map(|(pid, _)| pid).collect()
 }
 
+/// What every living process was started with.
+pub(crate) fn command_lines() -> Vec<(i32, Vec<String>)> {
+    let words = |pid: i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = line.strip_suffix(b"\0").unwrap_or(&line);
+        line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    };
+    all().into_iter().filter(|(_, stat)| !stat.ended()).map(|(pid, _)| (pid, words(pid))).collect()
+}
+
 /// Sends a signal; one that is gone already is fine.
 pub(crate) fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sh0_core::model::{
     AppId, Artifact, DeploymentId, EnvKey, InstanceName, Plan, PlatformId, ProcessName, RelPath, ReleaseId, Resources,
-    Secret, VolumeMount, wire,
+    Sealed, Secret, VolumeMount, wire,
 };
-use sh0_core::traits::{CommandLine, InstanceSpec, Labels};
-
-use super::launch::Key;
+use sh0_core::traits::{CommandLine, InstanceSpec, Labels, Sealer};
+use sh0_core::{Error, LocalKey, Result};
 
 /// meta.json of a release: that it is whole, whose it is, and how it is started by itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,15 +47,57 @@ pub(crate) struct Record {
     pub one_off: bool,
     pub artifact: Artifact,
     pub command: Option<Command>,
-    #[serde(with = "wire::map")]
-    pub env: BTreeMap<EnvKey, Secret>,
+    pub env: Variables,
     pub resources: Resources,
     pub volumes: Vec<VolumeMount>,
     pub restart: bool,
     /// Its own port on 127.0.0.1.
     pub port: Option<u16>,
     /// Who may ask its shim.
-    pub key: Key,
+    pub key: LocalKey,
+}
+
+/// The variables of an instance, for its next start and for commands beside it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Variables {
+    /// JSON, sealed with the name of the instance.
+    Sealed(Sealed),
+    /// Where the runtime has no sealer.
+    Plain(#[serde(with = "wire::map")] BTreeMap<EnvKey, Secret>),
+}
+
+/// For what is inside of the seal.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Inside(#[serde(with = "wire::map")] BTreeMap<EnvKey, Secret>);
+
+impl Variables {
+    pub(crate) fn keep(
+        sealer: Option<&dyn Sealer>,
+        name: &InstanceName,
+        env: BTreeMap<EnvKey, Secret>,
+    ) -> Result<Self> {
+        let Some(sealer) = sealer else { return Ok(Variables::Plain(env)) };
+        let text = Secret::new(serde_json::to_string(&Inside(env))?);
+        Ok(Variables::Sealed(sealer.seal(&row(name), &text)?))
+    }
+
+    pub(crate) fn open(&self, sealer: Option<&dyn Sealer>, name: &InstanceName) -> Result<BTreeMap<EnvKey, Secret>> {
+        match (self, sealer) {
+            (Variables::Plain(env), _) => Ok(env.clone()),
+            (Variables::Sealed(sealed), Some(sealer)) => {
+                Ok(serde_json::from_str::<Inside>(sealer.open(&row(name), sealed)?.expose())?.0)
+            }
+            (Variables::Sealed(_), None) => {
+                Err(Error::internal(format!("the variables of {name} are sealed, and there is no key")))
+            }
+        }
+    }
+}
+
+fn row(name: &InstanceName) -> String {
+    format!("instance/{name}")
 }
 
 /// A [`CommandLine`] that can be written down.
@@ -77,7 +118,7 @@ impl From<&CommandLine> for Command {
 }
 
 impl Record {
-    pub(crate) fn new(spec: &InstanceSpec, port: Option<u16>, key: Key) -> Record {
+    pub(crate) fn new(spec: &InstanceSpec, env: Variables, port: Option<u16>, key: LocalKey) -> Record {
         Record {
             name: spec.name.clone(),
             platform: spec.labels.platform,
@@ -89,7 +130,7 @@ impl Record {
             one_off: spec.labels.one_off,
             artifact: spec.artifact.clone(),
             command: spec.command.as_ref().map(Command::from),
-            env: spec.env.clone(),
+            env,
             resources: spec.resources,
             volumes: spec.volumes.clone(),
             restart: spec.restart,

@@ -22,23 +22,29 @@ use rustix::process::{Gid, Pid, Resource, Rlimit, Signal, Uid};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
 
+use super::reap::HANDED_OVER;
 use super::{Failure, complain, volumes};
-use crate::runtime::process::launch::{Confine, Launch, Namespace, Program, read_json};
+use crate::runtime::process::launch::{Confine, Launch, Namespace, Program, read_json, take_over};
 
 /// `sh0-shim exec FILE PARENT [status]`: does not return when all goes well.
 ///
-/// With a parent that supervises, standard input is a pipe on which a failure is reported; it closes by itself when
-/// the program has started, and that is how the parent knows.
+/// With a parent that supervises, the file is `-`: standard input is a socket that brings the launch, and on which a
+/// failure is reported; it closes by itself when the program has started, and that is how the parent knows.
 pub(super) fn main(file: &Path, parent: Option<OsString>) -> ExitCode {
-    let launch: Launch = match read_json(file) {
-        Ok(Some(launch)) => launch,
-        _ => return fail(None, 126, &"the launch file cannot be read"),
-    };
-    let status = match launch.supervise.is_some().then(report_pipe).transpose() {
+    let handed_over = file == Path::new(HANDED_OVER);
+    let status = match handed_over.then(report_pipe).transpose() {
         Ok(status) => status,
         Err(error) => return fail(None, 126, &error),
     };
-    if launch.supervise.is_none() {
+    let launch = match &status {
+        Some(status) => take_over(status).map(Some),
+        None => read_json(file),
+    };
+    let launch: Launch = match launch {
+        Ok(Some(launch)) => launch,
+        _ => return fail(status, 126, &"the launch cannot be read"),
+    };
+    if !handed_over {
         let _ = std::fs::remove_file(file);
     }
     let parent = parent.and_then(|text| text.to_str()?.parse().ok()).and_then(Pid::from_raw);

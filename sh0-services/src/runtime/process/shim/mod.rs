@@ -26,7 +26,7 @@ use std::process::ExitCode;
 pub(crate) use confine::Probe;
 pub(crate) use logfile::{file_name, numbers};
 pub(crate) use reap::kill_groups;
-pub(crate) use run::{LAUNCH_FILE, SOCKET_FILE};
+pub(crate) use run::{LAUNCH_FILE, LOCK_FILE, SOCKET_FILE};
 pub(crate) use session::Frame;
 
 /// What ends a shim that cannot do its task.

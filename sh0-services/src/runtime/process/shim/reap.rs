@@ -13,13 +13,19 @@ use sh0_core::model::Exit;
 use crate::runtime::process::launch::Launch;
 use crate::runtime::process::procfs;
 
-/// Starts `exec` for this launch file, with these pipes.
-pub(super) fn spawn(launch: &Launch, file: &Path, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> io::Result<Child> {
+/// Starts `exec` with these pipes, for this launch file; without one it gets its launch from its standard input.
+pub(super) fn spawn(
+    launch: &Launch,
+    file: Option<&Path>,
+    stdin: Stdio,
+    stdout: Stdio,
+    stderr: Stdio,
+) -> io::Result<Child> {
     // This very program, even when its file was replaced meanwhile.
     Command::new("/proc/self/exe")
         .args(&launch.shim_args)
         .arg("exec")
-        .arg(file)
+        .arg(file.unwrap_or(Path::new(HANDED_OVER)))
         .arg(std::process::id().to_string())
         .env_clear()
         .stdin(stdin)
@@ -27,6 +33,9 @@ pub(super) fn spawn(launch: &Launch, file: &Path, stdin: Stdio, stdout: Stdio, s
         .stderr(stderr)
         .spawn()
 }
+
+/// In place of a launch file.
+pub(super) const HANDED_OVER: &str = "-";
 
 /// Clock ticks (of 10 ms) within which a process counts as just born.
 const NEWBORN_TICKS: u64 = 5;

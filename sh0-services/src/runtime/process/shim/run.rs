@@ -9,6 +9,7 @@ use std::process::{ChildStderr, ChildStdout, ExitCode, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::FlockOperation;
+use sh0_core::LocalKey;
 use sh0_core::model::Exit;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
@@ -16,13 +17,13 @@ use super::logfile::{LogFile, Unfinished};
 use super::poll::{self, Got};
 use super::reap::{Family, do_not_block, spawn};
 use super::{Failure, complain};
-use crate::runtime::process::launch::{Ask, Launch, State, Status, Supervise, Want, read_json};
+use crate::runtime::process::launch::{Ask, Launch, State, Status, Supervise, Want, hand_over, read_json};
 use crate::runtime::process::procfs::{self, Proc, boot_id};
 
 /// The names of the files in an instance's folder that both sides know.
 pub(crate) const LAUNCH_FILE: &str = "launch.json";
 pub(crate) const SOCKET_FILE: &str = "sock";
-const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -45,6 +46,8 @@ pub(super) fn main(dir: &Path) -> Result<ExitCode, Failure> {
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| "the instance has a shim already")?;
     let launch: Launch = read_json(Path::new(LAUNCH_FILE))?.ok_or("the launch file is gone")?;
+    // Secrets are in it. From here on they are in memory alone, for the next start of the command.
+    std::fs::remove_file(LAUNCH_FILE)?;
     let mut shim = Shim::new(launch)?;
     shim.start()?;
     while shim.state.status != Status::Exited {
@@ -55,7 +58,6 @@ pub(super) fn main(dir: &Path) -> Result<ExitCode, Failure> {
 
 struct Shim {
     launch: Launch,
-    key: String,
     supervise: Supervise,
     state_path: std::path::PathBuf,
     state: State,
@@ -97,11 +99,9 @@ struct Asker {
 }
 
 impl Shim {
-    fn new(mut launch: Launch) -> Result<Shim, Failure> {
+    fn new(launch: Launch) -> Result<Shim, Failure> {
         let supervise = launch.supervise.clone().ok_or("the launch file is for a session")?;
         let state_path = launch.state.clone().ok_or("the launch file names no state file")?;
-        // What only the command needs is not kept in memory: the step before it reads the file again.
-        launch.env.clear();
         for group in &supervise.own_cgroups {
             let _ = std::fs::write(group.join("cgroup.procs"), "0");
         }
@@ -120,7 +120,6 @@ impl Shim {
             ..State::created()
         };
         Ok(Shim {
-            key: supervise.key.0.expose().to_owned(),
             state_path,
             state,
             log: LogFile::open(&supervise.logs)?,
@@ -143,7 +142,9 @@ impl Shim {
     fn start(&mut self) -> Result<(), Failure> {
         let (status, report) = UnixStream::pair()?;
         let stdin = Stdio::from(std::os::fd::OwnedFd::from(report));
-        let mut child = spawn(&self.launch, Path::new(LAUNCH_FILE), stdin, Stdio::piped(), Stdio::piped())?;
+        let mut child = spawn(&self.launch, None, stdin, Stdio::piped(), Stdio::piped())?;
+        // Fails when the step has ended already: what it has said tells why.
+        let _ = hand_over(&self.launch, &status);
         status.set_nonblocking(true)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         stdout.as_ref().map(do_not_block).transpose()?;
@@ -313,7 +314,7 @@ impl Shim {
             }
         }
         let mut wants = Vec::new();
-        let (key, state, buffer) = (&self.key, &self.state, &mut self.buffer);
+        let (key, state, buffer) = (&self.supervise.key, &self.state, &mut self.buffer);
         self.askers.retain_mut(|asker| match asker.asked(key, buffer) {
             Ok(None) => true,
             Ok(Some(want)) => {
@@ -336,7 +337,7 @@ impl Shim {
 
 impl Asker {
     /// The question, once its line is whole.
-    fn asked(&mut self, key: &str, buffer: &mut [u8]) -> Result<Option<Want>, Failure> {
+    fn asked(&mut self, key: &LocalKey, buffer: &mut [u8]) -> Result<Option<Want>, Failure> {
         match poll::read(&self.stream, buffer) {
             Got::Nothing => return Ok(None),
             Got::End => return Err("gone".into()),
@@ -349,7 +350,7 @@ impl Asker {
             return Ok(None);
         }
         let ask: Ask = serde_json::from_slice(&self.text)?;
-        if ask.key.0.expose() == key { Ok(Some(ask.want)) } else { Err("a wrong key".into()) }
+        if key.is(ask.key.expose()) { Ok(Some(ask.want)) } else { Err("a wrong key".into()) }
     }
 }
 

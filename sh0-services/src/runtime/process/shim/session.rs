@@ -106,13 +106,13 @@ impl Session {
             Some(size) => {
                 let (ours, theirs) = open_terminal(size, launch.confine.uid)?;
                 let (one, two) = (theirs.try_clone()?, theirs.try_clone()?);
-                let child = spawn(launch, file, one.into(), two.into(), theirs.into())?;
+                let child = spawn(launch, Some(file), one.into(), two.into(), theirs.into())?;
                 let input = ours.try_clone()?;
                 (child, Some(input), [Some(ours), None])
             }
             None => {
                 let piped = Stdio::piped;
-                let mut child = spawn(launch, file, piped(), piped(), piped())?;
+                let mut child = spawn(launch, Some(file), piped(), piped(), piped())?;
                 let outputs = [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
                 let input = child.stdin.take().map(OwnedFd::from);
                 (child, input, outputs)

@@ -1,0 +1,67 @@
+//! Writes the page of health rules: `cargo run -p sh0-build --example rules > docs/health-rules.md`.
+
+// An example talks to the person who runs it; a test reads the page.
+#![allow(clippy::print_stdout, dead_code, unreachable_pub)]
+
+use std::fmt::Write;
+
+use sh0_build::rule_table;
+
+const HEAD: &str = "\
+# Health rules
+
+What `sh0 check` looks for in a source tree, before anything is built. This page is written by
+`cargo run -p sh0-build --example rules`; a test compares it with the rules.
+
+## Score
+
+A tree begins with 100. Every rule that found something takes away the weight of its gravest finding, and half as much
+again (rounded up) when it found more than one: critical 40, high 15, medium 5, low 2, info 0. It ends at 0.
+
+`--fail-on LEVEL` fails when something at least as grave was found.
+
+## What is fine is said with a reason
+
+In the line itself or the one before, in whatever the file's comments are:
+
+```python
+SECRET_KEY = \"only-for-the-demo\"  # sh0:ignore SEC08 the demo has no users
+```
+
+Or in `sh0.toml`, for a file, a folder or a pattern; without `path`, everywhere:
+
+```toml
+[check]
+ignore = [
+    { rule = \"SEC05\", path = \"docs\", reason = \"the vendor's public demo\" },
+]
+```
+
+A rule goes by its id or its name. An entry without a reason allows nothing, and is itself reported.
+";
+
+/// The whole page.
+pub fn page() -> String {
+    let mut page = HEAD.to_owned();
+    let mut category = None;
+    let mut rules = rule_table();
+    rules.sort_by_key(|rule| rule.category);
+    for rule in rules {
+        if category != Some(rule.category) {
+            category = Some(rule.category);
+            let _ = write!(
+                page,
+                "\n## {}\n\n| id | name | severity | finds | why | fix |\n| --- | --- | --- | --- | --- | --- |\n",
+                rule.category
+            );
+        }
+        let cell = |text: &str| text.replace('|', "\\|");
+        let (title, why, fix) = (cell(rule.title), cell(rule.why), cell(rule.fix));
+        let _ = writeln!(page, "| {} | `{}` | {} | {title} | {why} | {fix} |", rule.id, rule.name, rule.severity);
+    }
+    page
+}
+
+fn main() {
+    print!("{}", page());
+}

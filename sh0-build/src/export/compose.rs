@@ -1,0 +1,120 @@
+//! Docker Compose: one file, and the Dockerfile when sh0 wrote it (compose-spec, 2024 and later).
+
+use sh0_core::model::ImagePlan;
+
+use super::yaml::{Map, Node, document, texts};
+use super::{App, Export, Process};
+
+pub(super) fn export(app: &App<'_>) -> Export {
+    let mut export = Export::default();
+    let mut notes = vec![app.headline("Docker Compose")];
+    let dockerfile = app.dockerfile(&mut export.files);
+    let source = source(app, dockerfile.as_deref(), &mut notes);
+
+    let mut services = Map::new();
+    for process in &app.processes {
+        services = services.with(process.name.clone(), service(app, process, &source));
+    }
+    if let Some(command) = &app.release {
+        let once = source
+            .clone()
+            .with("command", texts(App::shell(&compose_text(command))))
+            .with("restart", "no")
+            .with("environment", environment(app))
+            .filled("volumes", mounts(app));
+        services = services.with("release", once);
+    }
+    if app.secrets().next().is_some() {
+        notes.push("Secrets are read from the shell, or from a file .env beside this one: do not commit it.".into());
+    }
+    if !app.input.domains.is_empty() {
+        notes.push(format!(
+            "Host names are not part of Compose: {} need a proxy in front.",
+            app.input.domains.join(", ")
+        ));
+    }
+    if let Some(path) = app.health_path() {
+        notes.push(format!("The health check of {path} is made from outside by sh0; Compose can only run programs inside of a container."));
+    }
+    for cron in &app.input.crons {
+        notes.push(format!(
+            "Compose has no schedule: run `{}` at `{}` ({}) from the host's cron.",
+            cron.command, cron.schedule, cron.name
+        ));
+    }
+    let volumes = app.volumes().into_iter().fold(Map::new(), |map, (name, _)| map.with(name, Map::new()));
+    let file = Map::new().with("name", app.name.clone()).with("services", services).filled("volumes", volumes);
+    export.files.insert("compose.yaml".into(), document(&notes, &file.into()));
+    export.notes = notes;
+    export
+}
+
+/// Where the containers' image comes from.
+fn source(app: &App<'_>, dockerfile: Option<&str>, notes: &mut Vec<String>) -> Map {
+    let plan = app.input.plan;
+    match (dockerfile, &plan.static_dir, &plan.image) {
+        (Some(file), _, _) => Map::new().with("build", Map::new().with("context", ".").with("dockerfile", file)),
+        (None, Some(folder), ImagePlan::Generated { .. }) => {
+            for command in plan.install.iter().chain(&plan.build) {
+                notes.push(format!("Files are served as they lie in {folder}; to make them, run: {command}"));
+            }
+            let serve = ["caddy", "file-server", "--root", "/srv", "--listen"].map(str::to_owned);
+            if plan.spa_fallback {
+                notes.push("Unknown paths answer 404 here; sh0 answers index.html (a single-page app): a Caddyfile with try_files does the same.".into());
+            }
+            Map::new()
+                .with("image", "caddy:2.10-alpine")
+                .with("command", texts(serve.into_iter().chain([format!(":{}", app.port)])))
+                .with("volumes", texts([format!("./{folder}:/srv:ro")]))
+        }
+        _ => Map::new().with("image", app.image(notes)),
+    }
+}
+
+fn service(app: &App<'_>, process: &Process, source: &Map) -> Map {
+    let plan = app.input.plan;
+    let files = plan.static_dir.is_some();
+    let mut service = source.clone();
+    if let (Some(command), false) = (&process.command, files) {
+        service = service.with("command", texts(App::shell(&compose_text(command))));
+    }
+    service = service.filled("environment", environment(app));
+    if process.web {
+        // Compose gives each replica a port of its own from a range.
+        let last = app.port.saturating_add(u16::try_from(process.replicas.saturating_sub(1)).unwrap_or(0));
+        let host = if last > app.port { format!("{}-{last}", app.port) } else { app.port.to_string() };
+        service = service.with("ports", texts([format!("{host}:{}", app.port)]));
+    }
+    if !files {
+        service = service.filled("volumes", mounts(app));
+    }
+    if app.release.is_some() {
+        let done = Map::new().with("condition", "service_completed_successfully");
+        service = service.with("depends_on", Map::new().with("release", done));
+    }
+    let limits = Map::new()
+        .maybe("cpus", app.millicpus().map(|cpus| format!("{}", cpus as f64 / 1000.0)))
+        .maybe("memory", app.memory_mib().map(|memory| format!("{memory}M")))
+        .maybe("pids", app.input.settings.resources.pids.map(u64::from));
+    let deploy = Map::new()
+        .with("replicas", u64::from(process.replicas))
+        .filled("resources", Map::new().filled("limits", limits));
+    service
+        .with("deploy", deploy)
+        .with("restart", "unless-stopped")
+        .with("stop_grace_period", format!("{}s", app.stop_seconds()))
+}
+
+fn environment(app: &App<'_>) -> Node {
+    let plain = app.plain_env().into_iter().fold(Map::new(), |map, (key, value)| map.with(key, compose_text(&value)));
+    app.secrets().fold(plain, |map, key| map.with(key, format!("${{{key}:?set {key}}}"))).into()
+}
+
+/// `$` begins a variable of Compose's own.
+fn compose_text(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+fn mounts(app: &App<'_>) -> Node {
+    texts(app.volumes().into_iter().map(|(name, path)| format!("{name}:{path}")))
+}

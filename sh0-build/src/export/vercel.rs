@@ -1,0 +1,104 @@
+//! Vercel: `vercel.json`. The format has no comments: what is not carried is in the notes.
+
+use serde_json::{Value, json};
+
+use super::{App, Export};
+
+/// sh0's framework, Vercel's slug.
+const FRAMEWORKS: &[(&str, &str)] = &[
+    ("next", "nextjs"),
+    ("nextjs", "nextjs"),
+    ("nuxt", "nuxtjs"),
+    ("astro", "astro"),
+    ("vite", "vite"),
+    ("sveltekit", "sveltekit"),
+    ("svelte-kit", "sveltekit"),
+    ("remix", "remix"),
+    ("gatsby", "gatsby"),
+    ("angular", "angular"),
+    ("react-router", "react-router"),
+    ("docusaurus", "docusaurus-2"),
+    ("eleventy", "eleventy"),
+    ("create-react-app", "create-react-app"),
+    ("vue", "vue"),
+    ("hugo", "hugo"),
+    ("jekyll", "jekyll"),
+    ("solidstart", "solidstart-1"),
+    ("vitepress", "vitepress"),
+    ("vuepress", "vuepress"),
+    ("express", "express"),
+    ("fastify", "fastify"),
+    ("hono", "hono"),
+    ("nestjs", "nestjs"),
+    ("nest", "nestjs"),
+    ("fastapi", "fastapi"),
+    ("flask", "flask"),
+    ("nitro", "nitro"),
+    ("koa", "koa"),
+    ("h3", "h3"),
+    ("elysia", "elysia"),
+];
+
+pub(super) fn export(app: &App<'_>) -> Export {
+    let plan = app.input.plan;
+    let mut notes = vec![
+        app.headline("Vercel"),
+        "Vercel runs functions and serves files: it runs no container and no process that stays.".to_owned(),
+    ];
+    let slug = plan
+        .framework
+        .as_deref()
+        .and_then(|name| FRAMEWORKS.iter().find(|(known, _)| *known == name))
+        .map(|(_, slug)| *slug);
+    let mut file = json!({ "framework": slug });
+    let mut set = |key: &str, value: Value| file[key] = value;
+    if !plan.install.is_empty() {
+        set("installCommand", plan.install.join(" && ").into());
+    }
+    if !plan.build.is_empty() {
+        set("buildCommand", plan.build.join(" && ").into());
+    }
+    match &plan.static_dir {
+        Some(folder) => {
+            set("outputDirectory", folder.as_str().into());
+            if plan.spa_fallback {
+                set("rewrites", json!([{ "source": "/(.*)", "destination": "/index.html" }]));
+            }
+        }
+        None if slug.is_none() => notes.push(format!(
+            "`{}` is a server that Vercel does not know: make it a function below api/.",
+            plan.start_command.as_deref().unwrap_or("the image")
+        )),
+        None => {}
+    }
+    for process in app.processes.iter().filter(|process| !process.web) {
+        notes.push(format!("The process {} is left out: nothing stays running.", process.name));
+    }
+    if app.processes.iter().any(|process| process.replicas > 1) {
+        notes.push("The number of instances is left out: functions are started as requests come.".into());
+    }
+    let keys: Vec<&str> = app.input.env.keys().map(|key| key.as_str()).collect();
+    if !keys.is_empty() {
+        notes.push(format!("Variables are set beside the file: vercel env add NAME ({}).", keys.join(", ")));
+    }
+    for (name, path) in app.volumes() {
+        notes.push(format!("The volume {name} at {path} is left out: functions have no disk that stays."));
+    }
+    for host in &app.input.domains {
+        notes.push(format!("The host name {host} is added beside the file: vercel domains add {host}."));
+    }
+    for cron in &app.input.crons {
+        notes.push(format!(
+            "`{}` at `{}` ({}) is left out: Vercel's crons ask for a path of the app.",
+            cron.command, cron.schedule, cron.name
+        ));
+    }
+    if let Some(command) = &app.release {
+        notes.push(format!("The release command `{command}` is left out: put it into the build command."));
+    }
+    if app.health_path().is_some() || app.memory_mib().is_some() || app.millicpus().is_some() {
+        notes.push("Health check and limits are left out.".into());
+    }
+    let text = serde_json::to_string_pretty(&file).unwrap_or_default() + "\n";
+    Export { files: [("vercel.json".to_owned(), text)].into(), notes }
+}

@@ -1,0 +1,73 @@
+//! Exports of twelve shapes to seven platforms. Their schemas are asked by `cargo xtask test` (`xtask/src/exports.rs`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod shapes;
+
+use sh0_build::{ExportTarget, export};
+
+#[test]
+fn twelve_shapes_and_seven_targets() {
+    let shapes = shapes::all();
+    assert_eq!((shapes.len(), ExportTarget::ALL.len()), (12, 7));
+    for shape in &shapes {
+        for target in ExportTarget::ALL {
+            let made = export(&shape.input(), target);
+            let own = made.files.keys().any(|path| !matches!(path.as_str(), "Dockerfile" | ".dockerignore"));
+            assert!(own && !made.notes.is_empty(), "{} {}", shape.name.as_str(), target.as_str());
+            assert_eq!(made, export(&shape.input(), target), "the same input, the same files");
+            assert_eq!(target.as_str().parse::<ExportTarget>().unwrap(), target);
+        }
+    }
+    assert!("nomad".parse::<ExportTarget>().unwrap_err().to_string().contains("nomad"));
+}
+
+/// What is asked for is carried, or said to be left out.
+#[test]
+fn nothing_is_lost_silently() {
+    for shape in shapes::all() {
+        let input = shape.input();
+        for target in ExportTarget::ALL {
+            let made = export(&input, target);
+            let said = made.files.values().cloned().chain(made.notes).collect::<Vec<_>>().join("\n");
+            let mut wanted: Vec<String> = input.domains.clone();
+            wanted.extend(input.crons.iter().map(|cron| cron.schedule.clone()));
+            wanted.extend(input.env.keys().map(|key| key.as_str().to_owned()));
+            // A folder of files has no disks and no variables on hosts of static files.
+            wanted.extend(input.settings.volumes.iter().map(|volume| volume.path.as_str().to_owned()));
+            wanted
+                .extend(input.plan.processes.keys().map(|name| name.as_str().to_owned()).filter(|name| name != "web"));
+            wanted.extend(
+                input
+                    .settings
+                    .health
+                    .path
+                    .as_ref()
+                    .filter(|_| target != ExportTarget::Vercel)
+                    .map(|path| path.as_str().to_owned()),
+            );
+            for word in wanted {
+                assert!(said.contains(&word), "{} to {}: {word} in\n{said}", shape.name.as_str(), target.as_str());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_whole_app_reads_well_everywhere() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _bound = settings.bind_to_scope();
+    let shapes = shapes::all();
+    let shape = shapes.iter().find(|shape| shape.name.as_str() == "everything").unwrap();
+    for target in ExportTarget::ALL {
+        let made = export(&shape.input(), target);
+        let files = made.files.iter().filter(|(path, _)| !matches!(path.as_str(), "Dockerfile" | ".dockerignore"));
+        let mut text: String = files.map(|(path, text)| format!("--- {path}\n{text}")).collect();
+        if target == ExportTarget::Vercel {
+            text += &format!("--- notes\n{}\n", made.notes.join("\n"));
+        }
+        insta::assert_snapshot!(format!("export--{}", target.as_str()), text);
+    }
+}
