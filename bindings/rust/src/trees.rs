@@ -11,9 +11,8 @@
 
 use std::path::Path;
 
-use schemars::schema_for;
 use serde_json::Value;
-use sh0_build::{CheckOptions, DirTree, Options, check_tree, plan_tree, to_sarif};
+use sh0_build::{CheckOptions, DirTree, Options, check_tree, config_schema, plan_schema, plan_tree, to_sarif};
 use sh0_core::model::{AppSettings, ImagePlan, Plan, RelPath, Report, Timestamp};
 use sh0_core::{Error, Result};
 
@@ -48,11 +47,16 @@ pub fn sarif(report: &Report) -> Value {
     to_sarif(report)
 }
 
-/// The JSON Schema of what has this name: `plan`.
+/// The JSON Schema of what has this name: `plan`, or `sh0.toml`.
 pub fn schema(of: &str) -> Result<Value> {
     match of {
-        "plan" => Ok(schema_for!(Plan).to_value()),
-        _ => Err(Error::invalid("schema", format!("there is none of `{of}`"), "there is one of plan")),
+        "plan" => Ok(plan_schema()),
+        "sh0.toml" => Ok(config_schema()),
+        _ => Err(Error::invalid(
+            "schema",
+            format!("there is none of `{of}`"),
+            "there is one of plan and one of sh0.toml",
+        )),
     }
 }
 

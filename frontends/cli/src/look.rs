@@ -37,7 +37,7 @@ pub(crate) enum Look {
     },
     /// Print a JSON Schema, for editors and validators
     Schema {
-        /// Of what: plan
+        /// Of what: plan, or sh0.toml
         #[arg(default_value = "plan")]
         of: String,
     },

@@ -106,6 +106,8 @@ fn a_plan_has_stable_keys() {
     let schema = shop().json("schema plan");
     let described = schema["properties"].as_object().unwrap();
     assert!(plan.as_object().unwrap().keys().all(|key| described.contains_key(key)), "{schema:#}");
+    let config = shop().json("schema sh0.toml");
+    assert!(config["properties"]["start_command"].is_object(), "{config:#}");
     let (code, _, err) = shop().run("schema nothing");
     assert!(code == 2 && err.contains("plan"), "{code}: {err}");
 }
