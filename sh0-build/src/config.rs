@@ -57,8 +57,11 @@ pub(crate) struct Config {
     places: BTreeMap<&'static str, At>,
 }
 
-/// The app that the file picks, of a tree with several: what providers of workspaces ask.
+/// The app that is picked, of a tree with several, by the file or by whoever asks: what providers of workspaces ask.
 pub(crate) fn root(files: Files<'_>) -> Option<String> {
+    if let Some(root) = files.0.picked() {
+        return Some(root.to_owned());
+    }
     let toml = Toml::read(files, FILE)?.ok()?;
     Reader(&toml).folder("root").ok().flatten().filter(|root| root != ".")
 }
@@ -108,6 +111,12 @@ impl Config {
             // What `[check]` allows is no part of a plan.
             KEYS.iter().filter(|key| **key != "check" && toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();
         Ok(config)
+    }
+
+    /// Picks the folder of the app, in place of what the file says.
+    pub(crate) fn pick(&mut self, root: &str) {
+        self.root = Some(root.to_owned());
+        self.places.remove("root");
     }
 
     /// Puts what the file says in place of what was detected.

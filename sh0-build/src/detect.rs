@@ -4,7 +4,7 @@
 //! settings of the app  >  sh0.toml  >  nixpacks.toml, railpack.json, app.json  >  Procfile  >  Dockerfile (image, port)  >  the language's provider
 //! ```
 
-use sh0_core::model::{AppSettings, ImagePlan, Plan};
+use sh0_core::model::{AppSettings, ImagePlan, Plan, RelPath};
 use sh0_core::{Code, Error, Result};
 
 use crate::config::Config;
@@ -38,9 +38,13 @@ pub fn deployable_plan(tree: &dyn Tree, settings: &AppSettings, options: &Option
 
 /// The plan, and what it lacks to be run.
 fn planned(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result<(Plan, Option<Error>)> {
-    let remembered = Remembered::new(tree);
+    let root = options.root.as_ref().map(RelPath::as_str);
+    let remembered = Remembered::new(tree, root);
     let files = Files(&remembered);
-    let config = Config::read(files)?;
+    let mut config = Config::read(files)?;
+    if let Some(root) = root {
+        config.pick(root);
+    }
     let foreign = Foreign::read(files);
     let (mut draft, procfile) = match &config.root {
         Some(root) => (below(files, root, &config, settings)?, None),
@@ -51,6 +55,9 @@ fn planned(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result
             (recognise(files, &config, language, told, settings)?, procfile)
         }
     };
+    if let Some(root) = root {
+        draft.because(format!("root = {root}"), "whoever asks says so; `root` in sh0.toml says it for good");
+    }
     draft.list_web();
     // A compose file may have named one already.
     let named = matches!(draft.plan.image, ImagePlan::Dockerfile { .. }) && config.dockerfile.is_none();
@@ -81,7 +88,7 @@ fn planned(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result
 fn below(files: Files<'_>, root: &str, config: &Config, settings: &AppSettings) -> Result<Draft> {
     if !files.is_folder(root) {
         return Err(Error::invalid(
-            "sh0.toml: root",
+            if files.0.picked().is_some() { "root" } else { "sh0.toml: root" },
             format!("there is no folder `{root}`"),
             "name a folder of the tree",
         ));

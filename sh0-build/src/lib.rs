@@ -52,7 +52,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
-use sh0_core::model::{AppSettings, EnvKey, Plan};
+use sh0_core::model::{AppSettings, EnvKey, Plan, RelPath};
 use sh0_core::traits::Planner;
 use sh0_core::{Error, Result};
 
@@ -78,6 +78,8 @@ pub struct Options {
     /// Images to take in place of a stack's own, by stack, such as `node`, `php`, `java`, `maven` ([`default_images`] has
     /// them all). One image both builds and ships.
     pub base_images: BTreeMap<String, String>,
+    /// The folder of the app, in a tree with several: in place of what `root` in `sh0.toml` says.
+    pub root: Option<RelPath>,
     /// Variables that the build may read and no layer may keep, such as the token of a registry. They reach commands as
     /// secret mounts of BuildKit, `id` being the name; without BuildKit such a plan is refused.
     pub build_secrets: Vec<EnvKey>,

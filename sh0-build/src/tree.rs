@@ -33,6 +33,13 @@ pub trait Tree: Send + Sync {
 
     /// The first `limit` bytes of a file; `None` when there is none.
     fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>>;
+
+    /// The folder of the app, where whoever asks names it: [`Options::root`](crate::Options::root). No tree of its own
+    /// says so.
+    #[doc(hidden)]
+    fn picked(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A folder on disk. Links are followed as long as they stay inside.
@@ -178,6 +185,7 @@ fn is_plain(path: &str) -> bool {
 /// listing of the root answers those, and one read each manifest.
 pub(crate) struct Remembered<'a> {
     tree: &'a dyn Tree,
+    picked: Option<&'a str>,
     memory: Mutex<Memory>,
 }
 
@@ -195,8 +203,9 @@ const MAX_REMEMBERED: usize = 4 << 20;
 const MAX_REMEMBERED_FILE: usize = 128 << 10;
 
 impl<'a> Remembered<'a> {
-    pub(crate) fn new(tree: &'a dyn Tree) -> Self {
-        Remembered { tree, memory: Mutex::default() }
+    /// The tree; the folder of the app in it, where that is given.
+    pub(crate) fn new(tree: &'a dyn Tree, picked: Option<&'a str>) -> Self {
+        Remembered { tree, picked, memory: Mutex::default() }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -260,6 +269,10 @@ impl Tree for Remembered<'_> {
             memory.files.insert(path.to_owned(), bytes.clone());
         }
         bytes
+    }
+
+    fn picked(&self) -> Option<&str> {
+        self.picked
     }
 }
 

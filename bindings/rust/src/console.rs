@@ -11,12 +11,16 @@
 //! ```
 
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::process::{Command, Stdio};
 
 use bytes::BytesMut;
 use futures_util::stream::Stream;
 use futures_util::{StreamExt, stream};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use serde_json::Value;
 use sh0_core::model::{Exit, LogStream};
+use sh0_core::ops::fields::has;
+use sh0_core::ops::{Dispatch, OpDef};
 use sh0_core::traits::{ByteStream, Session, SessionInput, Terminal};
 use sh0_core::{Code, Error, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -26,6 +30,15 @@ use tokio::signal::unix::{SignalKind, signal};
 pub fn size() -> Option<Terminal> {
     let size = tcgetwinsize(stdout()).ok().filter(|_| stdin().is_terminal())?;
     Some(Terminal { rows: size.ws_row, cols: size.ws_col })
+}
+
+/// Runs a duplex operation here: with this program's terminal, where there is one and the operation takes one.
+pub async fn converse(door: &dyn Dispatch, op: &'static OpDef, mut input: Value) -> Result<Exit> {
+    let size = size().filter(|_| has(op, "terminal"));
+    if let Some(size) = size {
+        input["terminal"] = serde_json::to_value(size)?;
+    }
+    attach(door.duplex(op, input).await?, size.is_some()).await
 }
 
 /// Joins a command to this program's standard input, output and error. With a terminal, keys go to the command as they
@@ -51,6 +64,11 @@ pub fn confirm(what: &str, word: &str) -> Result<()> {
     let mut typed = String::new();
     stdin().read_line(&mut typed)?;
     if typed.trim() == word { Ok(()) } else { declined("declined: nothing was changed".into()) }
+}
+
+/// Shows an address in the browser of the desktop. Where that fails, nothing happens: print the address, too.
+pub fn browse(url: &str) {
+    let _ = Command::new("xdg-open").arg(url).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
 }
 
 /// How a program ends that failed for this reason: stable, for scripts.

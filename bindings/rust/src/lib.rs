@@ -27,6 +27,7 @@
 //! | `client` | [`Sh0::connect`]: HTTP, HTTPS or a Unix socket; no engine, no SQLite |
 //! | `engine` | the engine over backends of your own, as a [`Platform`] for [`Sh0::hosting`] |
 //! | `embedded` | `Sh0::open`: the whole platform in this process, wired from a `Config` |
+//! | `build` | plans and health rules for source trees (`trees`), without a platform |
 //! | `console` | commands inside instances joined to this program's own terminal |
 //! | `listen` | sockets for frontends that serve HTTP |
 //! | `docker` | the Docker runtime for `embedded` |
@@ -51,6 +52,8 @@ pub mod pack;
 #[cfg(feature = "embedded")]
 pub mod roles;
 pub mod text;
+#[cfg(feature = "build")]
+pub mod trees;
 pub mod typed;
 
 #[cfg(feature = "client")]

@@ -13,9 +13,32 @@
 //! Text from outside is shown without its control characters, so that no name or reason can drive a terminal; the lines
 //! that apps and builds print are shown as they are.
 
+mod plan;
+mod report;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sh0_core::Error;
 use sh0_core::model::{Bytes, EventKind, LogLine, Part, Timestamp};
+
+pub use plan::plan;
+pub use report::report;
+
+/// An output as one word says: `table` with the columns of a [`table`] behind it, `dotenv`, `secret` (the secret alone,
+/// for `SH0_TOKEN=$(sh0 tokens create ...)`); as its [`fields`] for any other.
+pub fn output(show: &str, output: &Value) -> String {
+    match show.split_once(' ').unwrap_or((show, "")) {
+        ("table", columns) => table(columns.trim(), items(output)),
+        ("dotenv", _) => dotenv(output),
+        ("secret", _) => format!("{}\n", word(&output["secret"])),
+        _ => fields(output),
+    }
+}
+
+/// What an output lists.
+pub fn items(output: &Value) -> &[Value] {
+    output.get("items").or(output.get("names")).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
 
 /// Items as rows below their titles. `columns` are paths with dots, or `title=path`, between spaces.
 pub fn table(columns: &str, items: &[Value]) -> String {
@@ -76,15 +99,63 @@ pub fn dotenv(values: &Value) -> String {
     values["vars"].as_object().into_iter().flatten().map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
+/// An error: in words and with what to do, or as its problem object in JSON.
+pub fn error(error: &Error, json: bool) -> String {
+    if json {
+        return serde_json::to_string(&error.problem("")).unwrap_or_default();
+    }
+    let hints = error.fields().iter().map(|field| &field.hint).filter(|hint| !hint.is_empty());
+    hints.fold(format!("error: {}", error.detail()), |text, hint| format!("{text}\nhint: {hint}"))
+}
+
 /// A value in one line: `a, b` of a list, `a=1, b=2` of a map; things in a list by their names.
 pub fn word(value: &Value) -> String {
     let joined = |items: Vec<String>| items.join(", ");
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.chars().filter(|c| !c.is_control()).collect(),
+        Value::String(text) => plain(text),
         Value::Array(items) => joined(items.iter().map(|item| word(item.get("name").unwrap_or(item))).collect()),
         Value::Object(fields) => joined(fields.iter().map(|(name, value)| format!("{name}={}", word(value))).collect()),
         other => other.to_string(),
+    }
+}
+
+/// A text in one line, without what could drive a terminal.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// `FILE:LINE`.
+fn place(file: Option<&str>, line: Option<u32>) -> Option<String> {
+    let line = line.map_or(String::new(), |line| format!(":{line}"));
+    file.map(|file| format!("{file}{line}"))
+}
+
+/// Colours of a terminal (ECMA-48, "Select Graphic Rendition"), where they are wanted.
+#[derive(Clone, Copy)]
+struct Ink {
+    colour: bool,
+}
+
+impl Ink {
+    fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn red(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    fn yellow(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 

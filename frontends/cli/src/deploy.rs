@@ -11,7 +11,7 @@ use sh0::text::Progress;
 use sh0::{Result, Sh0};
 
 use crate::place::Place;
-use crate::run::Voice;
+use crate::run::{Voice, colours};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Deploy {
@@ -91,9 +91,8 @@ pub(crate) async fn settle(voice: Voice, platform: &Sh0, mut output: Value, deta
 
 /// Shows what happens in a deployment.
 fn show(voice: Voice) -> impl Fn(&Event) + Send {
-    let terminal = std::io::stderr().is_terminal();
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let progress = Progress { terminal, colour };
+    let stderr = std::io::stderr();
+    let progress = Progress { terminal: stderr.is_terminal(), colour: colours(&stderr) };
     move |event| {
         if !voice.json {
             eprint!("{}", progress.text(&event.what))

@@ -1,21 +1,17 @@
 //! How the program ends: stable exit codes (their table is in `help.txt`), and the one place that prints an error.
 
-use sh0::Error;
 use sh0::console::exit_code;
+use sh0::{Error, text};
 
+/// What `check` found is as grave as `--fail-on`.
+pub(crate) const FOUND: u8 = 9;
 /// Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Prints an error on standard error, in words for a person or as the problem object for a program, and answers the
 /// exit code.
 pub(crate) fn failed(error: &Error, json: bool) -> u8 {
-    if json {
-        eprintln!("{}", serde_json::to_string(&error.problem("")).unwrap_or_default());
-    } else {
-        eprintln!("error: {}", error.detail());
-        let hints = error.fields().iter().map(|field| &field.hint).filter(|hint| !hint.is_empty());
-        hints.for_each(|hint| eprintln!("hint: {hint}"));
-    }
+    eprintln!("{}", text::error(error, json));
     exit_code(error.code())
 }
 

@@ -1,7 +1,8 @@
 //! The command line of sh0: `sh0 up`, `sh0 deploy`, `sh0 logs` and the rest.
 //!
 //! `verbs.txt` lists the verbs that are an operation and nothing more; `args` makes their arguments and help from the
-//! operations' declarations and `run` runs them. `deploy`, `host` and `upkeep` hold the few verbs made by hand.
+//! operations' declarations and `run` runs them. `deploy`, `host` and `upkeep` hold the few verbs made by hand,
+//! `look` those that need no server.
 //!
 //! ```
 //! // Most words of `sh0 --help` come from the declarations of the operations.
@@ -19,6 +20,7 @@ mod args;
 mod deploy;
 mod exit;
 mod host;
+mod look;
 mod place;
 mod run;
 mod upkeep;
@@ -31,7 +33,8 @@ use serde_json::Value;
 use sh0::ops::find;
 use sh0::{Code, Error, Result, typed};
 
-use place::{Options, Place};
+use look::Look;
+use place::Place;
 use run::{Job, Voice};
 
 /// The verbs that are more than one operation.
@@ -63,10 +66,14 @@ struct Call {
     yes: bool,
 }
 
+/// The verbs that need no server, and the options of all.
+fn local() -> Command {
+    Look::augment_subcommands(Place::augment_args(Command::new("sh0").version(env!("CARGO_PKG_VERSION"))))
+}
+
 /// The whole command line, as clap knows it.
 pub fn command() -> Command {
-    let root = Command::new("sh0").version(env!("CARGO_PKG_VERSION"));
-    let root = args::with_verbs(Hand::augment_subcommands(Options::augment_args(root)));
+    let root = args::with_verbs(Hand::augment_subcommands(local()));
     root.about("Turns this machine into a deployment platform")
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -82,6 +89,10 @@ pub fn main() -> ExitCode {
         return ended.unwrap_or_else(|error| exit::failed(&error, false).into());
     }
     let json = typed.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    // A look at a folder waits neither for the verbs of all operations nor for a runtime; help and mistakes do.
+    if let Ok(look) = local().try_get_matches_from(&typed).and_then(|matches| Look::from_arg_matches(&matches)) {
+        return ExitCode::from(look::run(Voice { json }, look).unwrap_or_else(|error| exit::failed(&error, json)));
+    }
     let ended = match command().try_get_matches_from(typed) {
         Err(error) if !(json && error.use_stderr()) => error.exit(),
         Err(error) => Err(usage(error)),
@@ -97,7 +108,7 @@ pub fn main() -> ExitCode {
 
 /// Does what was typed; Ctrl-C ends it, but for what handles it on its own.
 async fn dispatch(voice: Voice, matches: &ArgMatches) -> Result<u8> {
-    let place = Place::new(Options::from_arg_matches(matches).map_err(usage)?)?;
+    let place = Place::from_arg_matches(matches).map_err(usage)?;
     let Some((name, inner)) = matches.subcommand() else { return Ok(2) };
     let work = async {
         if let Some((verb, matches)) = args::verb(name, inner) {

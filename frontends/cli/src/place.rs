@@ -1,45 +1,39 @@
 //! Which platform is meant: a server elsewhere, or the data folder of this machine.
 
 use std::env::{home_dir, var, var_os};
-use std::path::PathBuf;
+use std::path::{PathBuf, absolute};
 
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use sh0::{Error, Result, RuntimeChoice, Secret, Sh0, Target, daemon};
 
 /// Options of every verb.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
-pub(crate) struct Options {
+pub(crate) struct Place {
     /// The folder of data [default: sh0 in the XDG data home, ~/.local/share]
     #[arg(long, global = true, env = "SH0_DATA", hide_env_values = true, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[arg(default_value_os_t = usual(), hide_default_value = true)]
+    #[arg(value_parser = PathBufValueParser::new().try_map(absolute))]
+    pub(crate) data: PathBuf,
     /// A server elsewhere: http(s)://HOST:PORT or unix:///PATH
     #[arg(long, global = true, env = "SH0_URL", hide_env_values = true)]
     url: Option<Target>,
     /// Where apps run that were never deployed: auto, docker or process
     #[arg(long, global = true, default_value = "auto")]
-    runtime: RuntimeChoice,
+    pub(crate) runtime: RuntimeChoice,
     /// Print JSON: one document, or one a line for streams; errors as problem objects on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
-#[derive(Debug)]
-pub(crate) struct Place {
-    /// The folder of data of this machine's platform.
-    pub(crate) data: PathBuf,
-    pub(crate) runtime: RuntimeChoice,
-    url: Option<Target>,
+/// Without a home folder it is empty, and then has to be given.
+fn usual() -> PathBuf {
+    let xdg = var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = xdg.or_else(|| home_dir().map(|home| home.join(".local/share")));
+    base.map(|base| base.join("sh0")).unwrap_or_default()
 }
 
 impl Place {
-    pub(crate) fn new(options: Options) -> Result<Place> {
-        let xdg = var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let base = xdg.or_else(|| home_dir().map(|home| home.join(".local/share")));
-        let none = || Error::invalid("--data", "is not given, and there is no home folder", "give it");
-        let data = options.data.or_else(|| base.map(|base| base.join("sh0"))).ok_or_else(none)?;
-        Ok(Place { data: std::path::absolute(data)?, runtime: options.runtime, url: options.url })
-    }
-
     /// The server that is meant.
     pub(crate) async fn connect(&self) -> Result<Sh0> {
         let hint = "start one with `sh0 serve` or `sh0 up -d`, or name one elsewhere with SH0_URL";

@@ -1,10 +1,11 @@
 //! Runs one operation: input to the platform, output to the person or, with `--json`, to the program.
 
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 
 use futures_util::StreamExt;
+use serde::Serialize;
 use serde_json::Value;
-use sh0::ops::fields::{has, summary};
+use sh0::ops::fields::summary;
 use sh0::ops::{OpDef, OpKind, Risk};
 use sh0::{Result, Sh0, console, text};
 
@@ -19,8 +20,8 @@ pub(crate) struct Voice {
 
 impl Voice {
     /// One document on standard output.
-    pub(crate) fn document(self, value: &Value) {
-        self.data(&format!("{value}\n"));
+    pub(crate) fn document(self, value: &impl Serialize) {
+        self.data(&format!("{}\n", serde_json::to_string(value).unwrap_or_default()));
     }
 
     /// Data on standard output. A reader that has gone away wants no more.
@@ -29,6 +30,11 @@ impl Voice {
         if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
             std::process::exit(0);
         }
+    }
+
+    /// A value: as JSON, or as text, in colours where a terminal shows it.
+    pub(crate) fn show<T: Serialize>(self, value: &T, text: fn(&T, bool) -> String) {
+        if self.json { self.document(value) } else { self.data(&text(value, colours(&std::io::stdout()))) }
     }
 
     /// A word beside the data, on standard error; programs do not get it.
@@ -44,6 +50,11 @@ impl Voice {
     }
 }
 
+/// Whether a stream takes colours (no-color.org).
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// What is run.
 pub(crate) struct Job {
     pub(crate) op: &'static OpDef,
@@ -55,7 +66,7 @@ pub(crate) struct Job {
 }
 
 /// Runs it, whatever its kind.
-pub(crate) async fn run(voice: Voice, platform: &Sh0, mut job: Job) -> Result<u8> {
+pub(crate) async fn run(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
     let door = platform.dispatch();
     if job.op.meta.risk == Risk::Destructive && !job.yes {
         let lost = job.op.meta.path_params().last().map_or(String::new(), |field| text::word(&job.input[field]));
@@ -73,11 +84,7 @@ pub(crate) async fn run(voice: Voice, platform: &Sh0, mut job: Job) -> Result<u8
             voice.document(&door.upload(job.op, job.input, console::bytes_of(tokio::io::stdin())).await?);
         }
         OpKind::Duplex => {
-            let size = console::size().filter(|_| has(job.op, "terminal"));
-            if let Some(size) = size {
-                job.input["terminal"] = serde_json::to_value(size)?;
-            }
-            let exit = console::attach(door.duplex(job.op, job.input).await?, size.is_some()).await?;
+            let exit = console::converse(&*door, job.op, job.input).await?;
             return Ok(u8::try_from(exit.code).unwrap_or(1));
         }
     }
@@ -89,7 +96,7 @@ async fn unary(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
         return upkeep::destroy(voice, platform, job).await;
     }
     let output = platform.call_whole(job.op, job.input).await?;
-    let items = output.get("items").or(output.get("names")).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let items = text::items(&output);
     match job.show {
         "deployment" => return deploy::settle(voice, platform, output, job.detach).await,
         // A log is a stream of lines, whether it is followed or not.
@@ -98,13 +105,7 @@ async fn unary(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
         "lines" => items.iter().for_each(|item| voice.item(job.show, item)),
         "done" => voice.say("done"),
         "open" => upkeep::open(voice, &output)?,
-        "dotenv" => voice.data(&text::dotenv(&output)),
-        // Alone, for `SH0_TOKEN=$(sh0 tokens create ...)`.
-        "secret" => voice.data(&format!("{}\n", text::word(&output["secret"]))),
-        show => voice.data(&match show.strip_prefix("table ") {
-            Some(columns) => text::table(columns.trim(), items),
-            None => text::fields(&output),
-        }),
+        show => voice.data(&text::output(show, &output)),
     }
     Ok(0)
 }

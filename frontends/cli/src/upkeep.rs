@@ -1,7 +1,5 @@
 //! `sh0 open`, `sh0 destroy` and `sh0 uninstall`.
 
-use std::process::{Command, Stdio};
-
 use serde_json::{Value, json};
 use sh0::{Error, Result, Sh0, console, daemon};
 
@@ -14,8 +12,7 @@ pub(crate) fn open(voice: Voice, app: &Value) -> Result<()> {
     let url = app["urls"][0].as_str().ok_or_else(|| Error::conflict("it has no address: deploy it first"))?;
     voice.data(&format!("{url}\n"));
     if ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some()) {
-        // Where it fails, the address is on the screen.
-        let _ = Command::new("xdg-open").arg(url).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        console::browse(url);
     }
     Ok(())
 }

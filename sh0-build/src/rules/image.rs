@@ -426,6 +426,8 @@ fn missing_source(cx: &Context<'_>, hits: &mut Hits) {
                 source.trim_start_matches('/').trim_start_matches("./").trim_end_matches('/').trim_end_matches("/.");
             if plain.is_empty()
                 || plain == "."
+                // sh0 puts its server of static files there.
+                || plain.starts_with(".sh0/")
                 || source.contains(['*', '?', '[', '$', '<', '"', '\\'])
                 || source.contains("://")
                 || source.starts_with("git@")

@@ -1,0 +1,189 @@
+//! The real binary on folders of source, where no server runs and nothing listens.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::Value;
+
+/// A folder with one tree in it, and the folder of data that nobody makes.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn of(files: &[(&str, &str)]) -> Place {
+        let place = Place(tempfile::Builder::new().prefix("sh0-look-").tempdir().unwrap());
+        fs::create_dir(place.tree()).unwrap();
+        for (path, text) in files {
+            let path = place.tree().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        place
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.0.path().join("tree")
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sh0"));
+        command.args(line.split(' ')).current_dir(self.tree()).stdin(Stdio::null());
+        // A server that does not answer: none of these verbs asks one.
+        command.env("SH0_DATA", self.0.path().join("data")).env("SH0_URL", "http://127.0.0.1:9");
+        command.env_remove("NO_COLOR");
+        command
+    }
+
+    /// Runs a verb in the tree; answers exit code, standard output, standard error.
+    fn run(&self, line: &str) -> (i32, String, String) {
+        let output = self.command(line).output().unwrap();
+        assert!(!self.0.path().join("data").exists(), "{line}: a folder of data was made");
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    }
+
+    fn ok(&self, line: &str) -> String {
+        let (code, out, err) = self.run(line);
+        assert_eq!((code, err.as_str()), (0, ""), "{line}\n{out}");
+        out
+    }
+
+    fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.ok(line)).unwrap()
+    }
+}
+
+/// A Node app with a worker, a fixed port and a variable that has no value.
+fn shop() -> Place {
+    Place::of(&[
+        ("package.json", "{\n  \"dependencies\": { \"express\": \"^5\" },\n  \"engines\": { \"node\": \"22\" }\n}\n"),
+        ("package-lock.json", "{}"),
+        ("Procfile", "web: node server.js\nworker: node worker.js\nrelease: node migrate.js\n"),
+        ("server.js", "require('express')().listen(process.env.PORT)\n"),
+        ("app.json", "{ \"env\": { \"SHOP_KEY\": { \"required\": true } } }"),
+    ])
+}
+
+/// Two findings of a grave rule, one that its owner allows.
+fn careless() -> Place {
+    Place::of(&[
+        ("Dockerfile", "FROM node:24-slim\nARG API_TOKEN=abc123def\nCOPY . .\nCMD [\"node\", \"server.js\"]\n"),
+        ("server.js", "require('http').createServer().listen(3000) // sh0:ignore NET02 one release at a time\n"),
+    ])
+}
+
+#[test]
+fn a_plan_tells_what_and_why() {
+    let shop = shop();
+    insta::assert_snapshot!("plan", shop.ok("plan"));
+    assert_eq!(shop.ok("plan ."), shop.ok("plan"));
+    let dockerfile = shop.ok("plan --dockerfile");
+    assert!(
+        dockerfile.contains("FROM node:22-bookworm-slim") && dockerfile.contains("--mount=type=cache"),
+        "{dockerfile}"
+    );
+}
+
+#[test]
+fn a_plan_has_stable_keys() {
+    let plan = shop().json("plan --json");
+    for (key, value) in [
+        ("language", "node"),
+        ("package_manager", "npm"),
+        ("framework", "express"),
+        ("version", "22"),
+        ("start_command", "node server.js"),
+    ] {
+        assert_eq!(plan[key], value, "{plan:#}");
+    }
+    assert_eq!((&plan["install"][0], &plan["port"]), (&"npm ci --omit=dev".into(), &8080.into()));
+    assert_eq!(plan["processes"]["worker"], "node worker.js");
+    assert!(plan["reasons"].is_array() && plan["warnings"].is_array(), "{plan:#}");
+
+    let schema = shop().json("schema plan");
+    let described = schema["properties"].as_object().unwrap();
+    assert!(plan.as_object().unwrap().keys().all(|key| described.contains_key(key)), "{schema:#}");
+    let config = shop().json("schema sh0.toml");
+    assert!(config["properties"]["start_command"].is_object(), "{config:#}");
+    let (code, _, err) = shop().run("schema nothing");
+    assert!(code == 2 && err.contains("plan"), "{code}: {err}");
+}
+
+#[test]
+fn a_member_of_a_workspace_is_picked() {
+    let member = "{ \"scripts\": { \"start\": \"node index.js\" } }";
+    let place = Place::of(&[
+        ("package.json", "{ \"workspaces\": [\"apps/*\"] }"),
+        ("package-lock.json", "{}"),
+        ("apps/web/package.json", member),
+        ("apps/api/package.json", member),
+    ]);
+    for app in ["web", "api"] {
+        let plan = place.json(&format!("plan --json --root apps/{app}"));
+        assert_eq!(plan["start_command"], format!("cd apps/{app} && node index.js"), "{plan:#}");
+    }
+    let (code, _, err) = place.run("plan --root apps/nope");
+    assert!(code == 2 && err.contains("apps/nope"), "{code}: {err}");
+}
+
+#[test]
+fn what_has_no_plan_says_why() {
+    let (code, out, err) = Place::of(&[]).run("plan");
+    assert_eq!((code, out.as_str()), (7, ""));
+    assert!(err.contains("The folder is empty") && err.contains("Procfile"), "{err}");
+    let (code, _, err) = Place::of(&[]).run("plan --json nowhere");
+    let problem: Value = serde_json::from_str(&err).unwrap();
+    assert_eq!((code, &problem["code"]), (5, &"not_found".into()), "{err}");
+    let (code, _, err) = careless().run("plan --dockerfile");
+    assert!(code == 6 && err.contains("its own"), "{code}: {err}");
+    assert_eq!(Place::of(&[]).run("plan --nope").0, 2);
+}
+
+#[test]
+fn a_check_tells_what_to_do_and_can_fail() {
+    let careless = careless();
+    insta::assert_snapshot!("check", careless.ok("check"));
+    let report = careless.json("check --json");
+    let first = &report["findings"][0];
+    assert_eq!((&first["rule"], &first["file"], &first["line"]), (&"SEC06".into(), &"Dockerfile".into(), &2.into()));
+    assert!(!first["why"].as_str().unwrap().is_empty() && !first["fix"].as_str().unwrap().is_empty());
+    assert_eq!(report["suppressed"][0]["finding"]["rule"], "NET02");
+    let sarif = careless.json("check --sarif");
+    assert_eq!((&sarif["version"], &sarif["runs"][0]["results"][0]["ruleId"]), (&"2.1.0".into(), &"SEC06".into()));
+
+    let gravest: String = serde_json::from_value(first["severity"].clone()).unwrap();
+    for (level, code) in [("info", 9), (&gravest, 9)] {
+        assert_eq!(careless.run(&format!("check --fail-on {level}")).0, code, "{level}");
+    }
+    assert_eq!(careless.run("check --fail-on worst").0, 2);
+    let calm = Place::of(&[("index.html", "hello")]);
+    assert!(calm.ok("check --fail-on info").starts_with("score 100 of 100"));
+}
+
+#[test]
+fn only_a_terminal_gets_colours() {
+    let place = shop();
+    assert!(!place.ok("plan").contains('\x1b'));
+    assert!(on_terminal(place.command("plan")).contains("\x1b[2m"));
+    let mut plain = place.command("plan");
+    plain.env("NO_COLOR", "1");
+    assert!(!on_terminal(plain).contains('\x1b'));
+}
+
+/// What a program prints where its standard output is a terminal.
+fn on_terminal(mut command: Command) -> String {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let side = fs::OpenOptions::new().read(true).write(true).open(Path::new(&name)).unwrap();
+    assert!(command.stdout(side).status().unwrap().success());
+    drop(command);
+    let mut text = Vec::new();
+    // It ends with an error once nobody has the other side.
+    let _ = fs::File::from(terminal).read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
