@@ -304,6 +304,46 @@ async fn a_revoked_token_is_worth_nothing_at_once() {
 }
 
 #[tokio::test]
+async fn what_a_token_opened_ends_with_it() {
+    use futures_util::StreamExt;
+    use sh0_core::testkit::fakes::STAYS;
+    let bench = Bench::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "hello").unwrap();
+    let deployment = bench.sh0.deploy_folder(folder.path(), "hello".parse().unwrap()).await.unwrap();
+    bench.sh0.finished(&deployment).await.unwrap();
+    let [short, long] = [bench.token("short", Role::Admin).await, bench.token("long", Role::Admin).await];
+    let mut opened = Vec::new();
+    for token in [&short, &long] {
+        let target = format!("http://{}", bench.addr()).parse().unwrap();
+        let door = Sh0::connect(target, Some(Secret::new(token))).await.unwrap().dispatch();
+        let lines = door.stream(ops::find("logs.follow").unwrap(), json!({ "app": "hello" })).await.unwrap();
+        let stays = json!({ "app": "hello", "command": [STAYS] });
+        let mut exec = door.duplex(ops::find("instances.exec").unwrap(), stays).await.unwrap();
+        assert_eq!(exec.output.next().await.unwrap().unwrap().1, STAYS);
+        opened.push((lines, exec));
+    }
+    bench.sh0.call(ops::tokens::RevokeToken { token: "short".parse().unwrap() }).await.unwrap();
+    let (mut lines, mut exec) = opened.remove(0);
+    let ends = async {
+        let stream = loop {
+            match lines.next().await.unwrap() {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        while let Some(Ok(_)) = exec.output.next().await {}
+        (stream.code(), exec.exit.await.unwrap_err().code())
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), ends).await.unwrap();
+    assert_eq!(ended, (sh0::Code::Unauthorized, sh0::Code::Unauthorized));
+
+    let (_, mut exec) = opened.remove(0);
+    let more = tokio::time::timeout(std::time::Duration::from_millis(300), exec.output.next()).await;
+    assert!(more.is_err(), "other tokens' sessions go on");
+}
+
+#[tokio::test]
 async fn an_app_is_deployed_and_followed_over_the_socket() {
     use futures_util::TryStreamExt;
     let bench = Bench::new().await;

@@ -43,6 +43,14 @@ impl Principal {
         self.role
     }
 
+    /// The token that it holds, if it came with one.
+    pub fn token_id(&self) -> Option<TokenId> {
+        match self.kind {
+            PrincipalKind::Token(id, _) => Some(id),
+            _ => None,
+        }
+    }
+
     /// Whether it may name folders of the platform's machine.
     pub fn is_local(&self) -> bool {
         matches!(self.kind, PrincipalKind::Local(_) | PrincipalKind::System)

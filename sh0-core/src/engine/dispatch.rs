@@ -1,5 +1,7 @@
 //! Who may call what: parse, authorize, handle, audit, commit. Every frontend comes through here.
 
+mod lease;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -12,6 +14,7 @@ use crate::auth::Principal;
 use crate::ops::{Dispatch, OpDef, Risk};
 use crate::traits::{ByteStream, Session};
 use crate::{Code, Error, Result};
+use lease::Lease;
 
 /// How often a change is tried again after another one came in between.
 const TRIES: usize = 8;
@@ -126,7 +129,8 @@ impl Dispatch for Caller {
     async fn stream(&self, op: &'static OpDef, input: Value) -> Result<BoxStream<'static, Result<Value>>> {
         let Call::Stream(run) = op.call else { return Err(Self::wrong_kind(op)) };
         let cx = self.authorize(op)?;
-        run(&self.engine, input, &cx).await
+        let lease = Lease::of(&self.engine, &self.principal);
+        Ok(lease.over_stream(run(&self.engine, input, &cx).await?))
     }
 
     async fn upload(&self, op: &'static OpDef, input: Value, bytes: ByteStream) -> Result<Value> {
@@ -144,6 +148,6 @@ impl Dispatch for Caller {
         let audited = redact(op, &input);
         let session = run(&self.engine, input, &cx).await?;
         self.commit(op, &audited, cx).await?;
-        Ok(session)
+        Ok(Lease::of(&self.engine, &self.principal).over_session(session))
     }
 }

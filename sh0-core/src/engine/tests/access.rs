@@ -10,7 +10,7 @@ use crate::model::{Source, TokenId};
 use crate::ops::deployments::CreateDeployment;
 use crate::ops::tokens::{CreateToken, RevokeToken};
 use crate::ops::{self, Dispatch, OpDef, OpKind};
-use crate::testkit::fakes::{World, call, call_as, from};
+use crate::testkit::fakes::{STAYS, World, call, call_as, from};
 use crate::traits::Clock;
 use crate::{Code, Error, Result};
 
@@ -94,4 +94,26 @@ async fn an_upload_can_be_deployed_and_one_too_many_bytes_cannot() {
     assert_eq!(world.app(&engine, "shop").await.unwrap().live.unwrap().number, 2);
     let endless = stream::repeat_with(chunk).boxed();
     assert_eq!(caller.upload(op, json!({}), endless).await.unwrap_err().code(), Code::TooLarge);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_token_opened_ends_when_it_expires() {
+    let (world, engine) = open_shop().await;
+    let create = CreateToken { name: "ci".parse().unwrap(), role: Role::Admin, days: Some(1) };
+    let secret = call(&engine, create).await.unwrap().secret;
+    let caller = engine.caller(engine.authenticate(secret.expose()).await.unwrap(), "request-1");
+    let follow = ops::find("logs.follow").unwrap();
+    let mut lines = caller.stream(follow, json!({ "app": "shop" })).await.unwrap();
+    let exec = json!({ "app": "shop", "command": [STAYS] });
+    let mut session = caller.duplex(ops::find("instances.exec").unwrap(), exec).await.unwrap();
+    assert_eq!(session.output.next().await.unwrap().unwrap().1, STAYS);
+    session.input.write("typed".into()).await.unwrap();
+
+    world.clock.jump(jiff::SignedDuration::from_hours(25));
+    let refused = |code: Code| assert_eq!(code, Code::Unauthorized);
+    refused(lines.by_ref().filter_map(async |line| line.err()).boxed().next().await.unwrap().code());
+    assert!(lines.next().await.is_none());
+    refused(session.output.next().await.unwrap().unwrap_err().code());
+    refused(session.input.write("more".into()).await.unwrap_err().code());
+    refused(session.exit.await.unwrap_err().code());
 }

@@ -49,7 +49,7 @@ pub use logs::FakeLogStore;
 pub use planner::FakePlanner;
 pub use prober::FakeProber;
 pub use proxy::{FakeProxy, InFlight};
-pub use runtime::{Behaviour, FakeInstance, FakeRuntime};
+pub use runtime::{Behaviour, FakeInstance, FakeRuntime, STAYS};
 pub use sealer::PlainSealer;
 pub use stage::{Deed, Stage};
 pub use store::FakeStore;

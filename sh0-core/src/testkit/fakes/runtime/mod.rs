@@ -5,6 +5,7 @@ mod host;
 mod session;
 
 pub use host::{Behaviour, FakeInstance};
+pub use session::STAYS;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

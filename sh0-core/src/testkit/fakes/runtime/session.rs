@@ -34,6 +34,9 @@ impl Drop for OneOff {
     }
 }
 
+/// The command that prints itself and does not end.
+pub const STAYS: &str = "stays";
+
 /// A command that prints itself and ends well. With `one_off`, its instance goes with the session.
 pub(super) fn echo(command: &CommandLine, one_off: Option<(FakeRuntime, InstanceName)>) -> Session {
     let text = match command {
@@ -47,7 +50,10 @@ pub(super) fn echo(command: &CommandLine, one_off: Option<(FakeRuntime, Instance
     };
     Session {
         input: Box::new(Sink),
-        output: stream::iter([Ok((LogStream::Stdout, Bytes::from(text)))]).boxed(),
+        output: match text == STAYS {
+            true => stream::iter([Ok((LogStream::Stdout, Bytes::from(text)))]).chain(stream::pending()).boxed(),
+            false => stream::iter([Ok((LogStream::Stdout, Bytes::from(text)))]).boxed(),
+        },
         exit: exit.boxed(),
     }
 }
