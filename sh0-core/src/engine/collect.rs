@@ -8,7 +8,7 @@ use super::Engine;
 use super::state::lock;
 use crate::Result;
 use crate::model::{AppId, InstanceName, ProcessName, ReleaseId, RuntimeKind};
-use crate::traits::NewLine;
+use crate::traits::{NewLine, Observed};
 
 /// Lines are stored together when they come quickly.
 const GATHER: usize = 256;
@@ -36,6 +36,13 @@ impl Engine {
             }
             lock(&engine.inner.collected).remove(&name);
         });
+    }
+
+    /// The same for all that run.
+    pub(crate) fn collect_seen(&self, kind: RuntimeKind, app: AppId, seen: &[Observed]) {
+        for instance in seen.iter().filter(|o| o.state.is_running() && !o.labels.one_off) {
+            self.collect(kind, &instance.name, &instance.labels.process, app, instance.labels.release);
+        }
     }
 
     async fn follow_output(

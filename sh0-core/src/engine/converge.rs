@@ -4,109 +4,55 @@
 use std::collections::BTreeSet;
 
 use super::Engine;
-use super::instances::Wanted;
 use super::repo::{AppRow, CancelRow, Change, EnvRow, PruneRow, ReleaseRow, Row, events, journal};
-use crate::model::{AppId, Deployment, Desired, Domain, InstanceName, InstanceState, Live, Upstream};
+use super::rotation::Look;
+use crate::model::{AppId, Deployment, Desired, Domain, InstanceName, InstanceState};
 use crate::traits::{Observed, Runtime};
-use crate::{Code, Error, Result};
+use crate::{Code, Result};
+
+/// How often a change is tried again after another one came in between.
+pub(crate) const TRIES: usize = 64;
 
 impl Engine {
-    pub(crate) async fn converge(&self, row: AppRow) -> Result<()> {
-        let Some(live) = row.app.live.clone() else { return self.clear(row.app.id).await };
-        let release = self.repo().get::<ReleaseRow>(live.release).await?;
-        let release = release.ok_or_else(|| Error::not_found("release", live.release))?.value;
-        let runtime = self.runtime(release.release.artifact.runtime)?;
-        let mut observed = self.observe(runtime, row.app.id).await?;
-        let wanted = self.wanted(&row, &release.release, live.deployment);
+    pub(crate) async fn converge(&self, app: AppId) -> Result<()> {
+        let Some(look) = self.look(app).await? else { return self.clear(app).await };
+        // Neither waits for the other: what never becomes healthy keeps nobody here who should go.
+        let (gone, came) = futures_util::future::join(self.remove_extra(&look), self.bring_in(&look, None)).await;
+        gone.and(came)
+    }
 
-        let down: Vec<Wanted> = wanted.iter().filter(|wanted| !runs(&observed, &wanted.name)).cloned().collect();
-        let mut ready = Vec::new();
-        if !down.is_empty() {
-            self.bring_up(runtime, &release, live.deployment, &down).await?;
-            ready = self.ready(runtime, &down, &row.app.settings.health, false).await?;
-            // Meanwhile others may have ended, or come back.
-            observed = self.observe(runtime, row.app.id).await?;
-        }
-        for instance in observed.iter().filter(|o| o.state.is_running() && !o.labels.one_off) {
-            self.collect(runtime.kind(), &instance.name, &instance.labels.process, row.app.id, instance.labels.release);
-        }
-        let all_in = self.rotate(runtime, &row, &live, &wanted, &observed, &ready).await?;
-
-        let extra: BTreeSet<InstanceName> = observed
+    /// Removes what should not be; it has left the routes already.
+    async fn remove_extra(&self, look: &Look) -> Result<()> {
+        let extra: BTreeSet<InstanceName> = look
+            .observed
             .iter()
-            .filter(|o| !wanted.iter().any(|wanted| wanted.name == o.name))
+            .filter(|o| !look.wanted.iter().any(|wanted| wanted.name == o.name))
             .filter(|o| !o.labels.one_off || matches!(o.state, InstanceState::Exited(_)))
             .map(|o| o.name.clone())
             .collect();
-        if !extra.is_empty() {
-            self.routed(row.app.id).await?;
-            self.drain(&extra, row.app.settings.drain_timeout()).await?;
-            self.take_down(runtime, &extra, row.app.settings.stop_grace()).await?;
+        if extra.is_empty() {
+            return Ok(());
         }
-        match all_in {
-            true => Ok(()),
-            // Nobody may tell when that changes: it is looked at again soon, not at the next round of the reconciler.
-            false => Err(Error::unavailable("not every instance is in rotation yet")),
-        }
-    }
-
-    /// Puts the healthy `web` instances in rotation, and only them; those that are `ready` were asked just now. Answers
-    /// whether all are in that should be.
-    async fn rotate(
-        &self,
-        runtime: &dyn Runtime,
-        row: &AppRow,
-        live: &Live,
-        wanted: &[Wanted],
-        observed: &[Observed],
-        ready: &[Upstream],
-    ) -> Result<bool> {
-        let (mut upstreams, web) = (Vec::new(), wanted.iter().filter(|wanted| wanted.is_web()));
-        for wanted in web.clone() {
-            let running = observed.iter().find(|o| o.name == wanted.name && o.state.is_running());
-            let Some((instance, addr)) = running.and_then(|o| Some((o, o.endpoint?))) else { continue };
-            let upstream = Upstream { instance: instance.name.clone(), addr };
-            if live.upstreams.contains(&upstream) || ready.contains(&upstream) {
-                upstreams.push(upstream);
-                continue;
-            }
-            // Started again by its restart owner, or at another address: it must answer before it gets traffic.
-            match self.ready(runtime, std::slice::from_ref(wanted), &row.app.settings.health, false).await {
-                Ok(ready) => upstreams.extend(ready),
-                Err(error) => tracing::warn!(instance = %instance.name, %error, "stays out of rotation"),
-            }
-        }
-        upstreams.sort();
-        let all_in = upstreams.len() == web.count();
-        let mut before = live.upstreams.clone();
-        before.sort();
-        if upstreams == before {
-            return Ok(all_in);
-        }
-        let id = row.app.id;
-        self.change_app(id, |app| {
-            // A deployment cannot have come in between: this executor runs them too.
-            if let Some(live) = &mut app.app.live {
-                live.upstreams.clone_from(&upstreams);
-            }
-        })
-        .await?;
-        Ok(all_in)
+        let app = &look.row.app;
+        self.routed(app.id).await?;
+        self.drain(&extra, app.settings.drain_timeout()).await?;
+        self.take_down(look.runtime(self)?, &extra, app.settings.stop_grace()).await
     }
 
     /// Edits an app and its routes, over whatever handlers write meanwhile.
     pub(crate) async fn change_app(&self, id: AppId, edit: impl Fn(&mut AppRow)) -> Result<()> {
-        loop {
+        for tries in 1.. {
             let mut app = self.repo().app(id).await?;
             edit(&mut app.value);
             let mut change = Change::default();
             change.update(&app)?;
             change.routes(id);
             match self.commit(change).await {
-                Err(error) if error.code() == Code::Conflict => {}
+                Err(error) if error.code() == Code::Conflict && tries < TRIES => {}
                 result => return result.map(drop),
             }
         }
+        unreachable!("the loop ends by returning")
     }
 
     /// Nothing of the app serves: what still runs of it was left by a deployment that could not be cleaned up.
@@ -205,11 +151,7 @@ impl Engine {
     }
 }
 
-fn runs(observed: &[Observed], name: &InstanceName) -> bool {
-    observed.iter().any(|o| o.name == *name && settled(o))
-}
-
 /// Runs, or its restart owner will run it: nothing to do for convergence.
-fn settled(observed: &Observed) -> bool {
+pub(crate) fn settled(observed: &Observed) -> bool {
     matches!(observed.state, InstanceState::Running | InstanceState::Restarting)
 }

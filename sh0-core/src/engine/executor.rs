@@ -1,6 +1,7 @@
 //! One serial task per app: it takes the next thing to do, does it, and ends when there is nothing left. Two changes of
 //! one app never run at the same time; different apps do.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::Engine;
@@ -86,8 +87,12 @@ impl Engine {
         }
         match self.next_deployment(app).await? {
             Some(deployment) => {
-                self.deploy(row, deployment).await?;
-                Ok(true)
+                let hold = AtomicBool::new(false);
+                tokio::select! {
+                    biased;
+                    done = self.deploy(row, deployment, &hold) => done.map(|()| true),
+                    never = self.tend(app, &hold) => match never {},
+                }
             }
             None => {
                 let pinned = row.value.app.runtime;
@@ -95,7 +100,7 @@ impl Engine {
                     biased;
                     // Somebody wants something else now: an app that does not become healthy must not hold up its mend.
                     () = called => return Ok(true),
-                    converged = self.converge(row.value) => converged,
+                    converged = self.converge(app) => converged,
                 };
                 // Also when an instance does not become healthy for days.
                 self.prune_if_asked(app, pinned).await?;

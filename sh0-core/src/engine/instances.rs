@@ -151,6 +151,20 @@ impl Engine {
             .collect()
     }
 
+    /// Whether an app's environment is that of a release: the same names with the same values.
+    pub(crate) fn same_vars(&self, app: AppId, vars: &[SealedVar], row: &ReleaseRow) -> Result<bool> {
+        if !vars.iter().map(|var| &var.key).eq(row.vars.iter().map(|var| &var.key)) {
+            return Ok(false);
+        }
+        for (now, then) in vars.iter().zip(&row.vars) {
+            let then = self.inner.backends.sealer.open(&release_var(&row.release, &then.key), &then.value)?;
+            if self.open_var(app, now)?.expose() != then.expose() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Seals a value of an app's environment.
     pub(crate) fn seal_var(&self, app: AppId, key: &EnvKey, secret: &Secret) -> Result<Sealed> {
         self.inner.backends.sealer.seal(&env_var(app, key), secret)

@@ -9,6 +9,7 @@
 //! | `deploy` | the steps of a deployment and their journal |
 //! | `instances` | specs, health, draining, removal: what deploy and converge share |
 //! | `converge` | makes the instances of an app what its record says |
+//! | `rotation` | who is in rotation: out when it does not run at its address, in when it has answered |
 //! | `router` | the route table as a function of the store, and the task that applies it |
 //! | `reconcile` | compares what should be with what is: at start, on events, from time to time |
 //! | `retain` | lets go of what is old |
@@ -30,6 +31,7 @@ mod instances;
 mod reconcile;
 mod repo;
 mod retain;
+mod rotation;
 mod router;
 mod state;
 #[cfg(test)]
@@ -93,7 +95,7 @@ pub struct EngineConfig {
     pub base_domain: String,
     /// Deployments that build at the same time, over all apps.
     pub parallel_builds: usize,
-    /// Releases per app whose artifacts are kept, the live one included.
+    /// Artifacts per app that are kept, that of the live release included, and releases of each.
     pub keep_releases: usize,
     /// Deployments per app that are remembered with their events, beside those that made a release whose artifact is kept.
     pub keep_deployments: usize,
@@ -174,6 +176,8 @@ impl Engine {
             awake: Mutex::default(),
             retries: tokio::sync::Mutex::default(),
             urgent: Mutex::default(),
+            fell: Mutex::default(),
+            faults: Mutex::default(),
             cancels: Mutex::default(),
             stale_routes: Mutex::default(),
             routes_changed: Notify::new(),
@@ -185,6 +189,10 @@ impl Engine {
             config,
         });
         let engine = Engine { inner, _owner: Arc::new(Owner(closing)) };
+        // Before anybody is sent anywhere: what answers at an address of before may be another app's by now.
+        if let Err(error) = engine.withdraw_stale().await {
+            tracing::warn!(%error, "upstreams could not be compared; the first round of the reconciler tries again");
+        }
         engine.start_router().await?;
         engine.start_reconciler();
         Ok(engine)

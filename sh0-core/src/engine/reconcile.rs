@@ -1,5 +1,6 @@
 //! Compares what should be with what is, at the start, whenever a runtime says that something happened, and from time to
-//! time. It never calls a runtime to change anything and never deletes: it wakes the executor of an app that differs.
+//! time. It never calls a runtime to change anything and never deletes: it takes what does not run at its address out of
+//! rotation, and wakes the executor of an app that differs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,10 +8,23 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::Engine;
-use super::repo::{AppRow, PruneRow, ReleaseRow, Row};
-use crate::Result;
+use super::repo::{AppRow, Change, PruneRow, ReleaseRow, Row};
+use super::rotation::withdraw_fallen;
 use crate::model::{AppId, Deployment, RuntimeKind};
 use crate::traits::{Observed, RuntimeEvent};
+use crate::{Code, Error, Result};
+
+/// How long a runtime may take to list its instances, at the start and in a round.
+const START_WAITS: Duration = Duration::from_secs(5);
+const ROUND_WAITS: Duration = Duration::from_secs(60);
+
+/// What should be, and what is.
+struct Seen {
+    rows: Vec<Row<AppRow>>,
+    observed: BTreeMap<AppId, Vec<Observed>>,
+    /// Runtimes that did not answer.
+    silent: BTreeSet<RuntimeKind>,
+}
 
 /// Between two tries to reach a runtime's events.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -70,21 +84,8 @@ impl Engine {
         for unpruned in self.repo().list::<PruneRow>(|query| query).await? {
             self.wake(unpruned.value.app);
         }
-        let rows = self.repo().list::<AppRow>(|query| query).await?;
-        let mut observed: BTreeMap<AppId, Vec<Observed>> = BTreeMap::new();
-        let mut silent: BTreeSet<RuntimeKind> = BTreeSet::new();
-        for (kind, runtime) in &self.inner.backends.runtimes {
-            match runtime.list(None).await {
-                Ok(all) => all
-                    .into_iter()
-                    .filter(|instance| self.owns(&instance.labels))
-                    .for_each(|instance| observed.entry(instance.labels.app).or_default().push(instance)),
-                Err(error) => {
-                    tracing::warn!(%kind, %error, "the runtime does not answer; its apps are left as they are");
-                    silent.insert(*kind);
-                }
-            }
-        }
+        let Seen { rows, mut observed, silent } = self.see(ROUND_WAITS).await?;
+        self.withdraw_from(&rows, &observed, &silent).await?;
         for row in &rows {
             let seen = observed.remove(&row.value.app.id).unwrap_or_default();
             if row.value.app.runtime.is_some_and(|kind| silent.contains(&kind)) {
@@ -100,12 +101,71 @@ impl Engine {
         Ok(())
     }
 
+    /// At the start, before the first table of routes: as `withdraw_from`.
+    pub(crate) async fn withdraw_stale(&self) -> Result<()> {
+        let Seen { rows, observed, silent } = self.see(START_WAITS).await?;
+        self.withdraw_from(&rows, &observed, &silent).await
+    }
+
+    /// Takes every upstream out of rotation that does not run at its address, in one commit. A runtime that does not answer
+    /// is not judged.
+    async fn withdraw_from(
+        &self,
+        rows: &[Row<AppRow>],
+        observed: &BTreeMap<AppId, Vec<Observed>>,
+        silent: &BTreeSet<RuntimeKind>,
+    ) -> Result<()> {
+        let mut change = Change::default();
+        for row in rows {
+            let mut row = row.clone();
+            let seen = observed.get(&row.value.app.id).map(Vec::as_slice).unwrap_or_default();
+            let judged = row.value.app.runtime.is_some_and(|kind| !silent.contains(&kind));
+            if judged && withdraw_fallen(&mut row.value, seen) {
+                change.update(&row)?;
+                change.wake(row.value.app.id);
+            }
+        }
+        if change.batch.is_empty() {
+            return Ok(());
+        }
+        match self.commit(change).await {
+            // Somebody wrote one of them meanwhile: each app's executor looks for itself.
+            Err(error) if error.code() == Code::Conflict => Ok(()),
+            committed => committed.map(drop),
+        }
+    }
+
+    /// All apps, and what all runtimes have of them. The apps are read first: what is written later is not judged by it.
+    async fn see(&self, patience: Duration) -> Result<Seen> {
+        let rows = self.repo().list::<AppRow>(|query| query).await?;
+        let mut seen = Seen { rows, observed: BTreeMap::new(), silent: BTreeSet::new() };
+        let asked = self.inner.backends.runtimes.iter().map(|(kind, runtime)| async move {
+            let listed = tokio::select! {
+                biased;
+                listed = runtime.list(None) => listed,
+                () = self.sleep(patience) => Err(Error::new(Code::Timeout, format!("no list within {patience:?}"))),
+            };
+            (*kind, listed)
+        });
+        for (kind, listed) in futures_util::future::join_all(asked).await {
+            match listed {
+                Ok(all) => all
+                    .into_iter()
+                    .filter(|instance| self.owns(&instance.labels))
+                    .for_each(|instance| seen.observed.entry(instance.labels.app).or_default().push(instance)),
+                Err(error) => {
+                    tracing::warn!(%kind, %error, "the runtime does not answer; its apps are left as they are");
+                    seen.silent.insert(kind);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
     /// Follows the output of whatever runs: after a start of the platform, and where following broke off.
     fn collect_all(&self, row: &AppRow, seen: &[Observed]) {
         let Some(kind) = row.app.runtime.filter(|_| row.deleting.is_none()) else { return };
-        for instance in seen.iter().filter(|o| o.state.is_running() && !o.labels.one_off) {
-            self.collect(kind, &instance.name, &instance.labels.process, row.app.id, instance.labels.release);
-        }
+        self.collect_seen(kind, row.app.id, seen);
     }
 
     /// A proxy that was started anew may have an old table, or none.
@@ -131,12 +191,10 @@ impl Engine {
                     self.round().await;
                     while let Some(event) = events.next().await {
                         match event {
-                            Ok(
-                                RuntimeEvent::Ended(_, app)
-                                | RuntimeEvent::Removed(_, app)
-                                | RuntimeEvent::Started(_, app),
-                            ) => {
+                            Ok(RuntimeEvent::Started(_, app)) => self.wake(app),
+                            Ok(RuntimeEvent::Ended(_, app) | RuntimeEvent::Removed(_, app)) => {
                                 self.wake(app);
+                                self.fell(app).notify_one();
                             }
                             Ok(RuntimeEvent::Gap) => self.round().await,
                             Err(error) => {

@@ -176,6 +176,9 @@ impl Entity for Deployment {
 pub(crate) struct CancelRow {
     pub(crate) deployment: DeploymentId,
     pub(crate) app: AppId,
+    /// Who, or what, cancels it.
+    #[serde(default)]
+    pub(crate) why: String,
 }
 
 impl Entity for CancelRow {

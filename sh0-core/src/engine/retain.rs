@@ -2,17 +2,17 @@
 //!
 //! | what | how much stays |
 //! | --- | --- |
-//! | artifacts | of the newest `keep_releases` releases of each app, and of the live one |
+//! | artifacts | the newest `keep_releases` of each app, and that of the live release |
 //! | deployments, their events and journals | the newest `keep_deployments` of each app, and those that made a release whose artifact is kept |
-//! | releases | those whose artifact or deployment is kept |
+//! | releases | the newest `keep_releases` of each artifact that is kept, the live one, and those whose deployment is kept |
 //! | audit rows | the newest `keep_audit_rows`, none older than `keep_audit_for` |
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use super::repo::{AUDIT, CancelRow, Change, PruneRow, ReleaseRow, events, journal};
 use crate::Result;
-use crate::model::{AppId, Deployment, DeploymentId, RuntimeKind, Timestamp};
+use crate::model::{AppId, Artifact, Deployment, DeploymentId, RuntimeKind, Timestamp};
 use crate::traits::{Entry, Runtime};
 
 /// Deployments that one commit forgets.
@@ -43,21 +43,25 @@ impl Engine {
         self.commit(change).await.map(drop)
     }
 
-    /// Keeps the artifacts of the newest releases and of the live one; removes the others and what failed builds left.
+    /// Keeps the newest artifacts and that of the live release; removes the others and what failed builds left.
     async fn prune(&self, app: AppId, runtime: &dyn Runtime) -> Result<()> {
         let live = self.repo().app(app).await?.value.app.live.map(|live| live.release);
         let mut releases = self.repo().list::<ReleaseRow>(|query| query.of(app.to_string()).newest(10_000)).await?;
         let keep = self.inner.config.keep_releases.max(1);
-        let (mut kept, mut in_use) = (0, BTreeSet::new());
+        // Releases that share an artifact, by changes of the environment, count as one and not against older code.
+        let mut in_use: BTreeMap<Artifact, usize> = BTreeMap::new();
         let mut change = Change::default();
         for row in &mut releases {
             let release = &mut row.value.release;
             if release.pruned {
                 continue;
             }
-            if Some(release.id) == live || kept < keep {
-                kept += 1;
-                in_use.insert(release.artifact.clone());
+            let room = match in_use.get(&release.artifact) {
+                Some(releases) => *releases < keep,
+                None => in_use.len() < keep,
+            };
+            if Some(release.id) == live || room {
+                *in_use.entry(release.artifact.clone()).or_default() += 1;
             } else {
                 release.pruned = true;
                 change.update(row)?;
@@ -66,7 +70,7 @@ impl Engine {
         // Marked first: a release that says it can serve has its artifact.
         self.commit(change).await?;
         for artifact in runtime.list_artifacts(app).await? {
-            if !in_use.iter().any(|used| used.runtime == artifact.runtime && used.id == artifact.id) {
+            if !in_use.keys().any(|used| used.runtime == artifact.runtime && used.id == artifact.id) {
                 runtime.remove_artifact(&artifact).await?;
             }
         }

@@ -9,7 +9,7 @@ use super::Engine;
 use super::repo::{AppRow, Row};
 use super::state::lock;
 use crate::Result;
-use crate::model::{App, AppId, Desired, Domain, Project, ProjectId};
+use crate::model::{App, AppId, AppName, Desired, Domain, HostName, Project, ProjectId};
 use crate::traits::{Listener, Route, RouteTable, Target};
 
 /// Between two tries when the proxy does not take a table.
@@ -19,7 +19,10 @@ const RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AppRoutes {
     port: u16,
-    routes: Vec<Route>,
+    /// The host name that belongs to the app itself.
+    own: Option<HostName>,
+    /// That of its domains.
+    domains: Vec<Route>,
     target: Target,
 }
 
@@ -108,23 +111,29 @@ impl Engine {
         let by_host = config.listen.iter().map(|addr| Listener { addr: *addr, app: None });
         let own =
             apps.iter().map(|(id, app)| Listener { addr: SocketAddr::new(config.app_bind, app.port), app: Some(*id) });
+        // Whatever came to be stored: no domain takes a host that belongs to an app itself.
+        let owned: BTreeSet<&HostName> = apps.values().filter_map(|app| app.own.as_ref()).collect();
+        let free = |route: &&Route| {
+            !owned.contains(&route.host)
+                || route.path.as_ref().is_some_and(|path| !path.as_str().trim_matches('/').is_empty())
+        };
+        let routes = apps.iter().flat_map(|(id, app)| {
+            let own = app.own.iter().map(|host| Route { host: host.clone(), path: None, app: *id });
+            own.chain(app.domains.iter().filter(free).cloned())
+        });
         RouteTable {
             generation,
             listeners: by_host.chain(own).collect(),
-            routes: apps.values().flat_map(|app| app.routes.iter().cloned()).collect(),
+            routes: routes.collect(),
             targets: apps.iter().map(|(id, app)| (*id, app.target.clone())).collect(),
         }
     }
 
     async fn app_routes(&self, row: &Row<AppRow>) -> Result<AppRoutes> {
         let app = &row.value.app;
-        let mut routes: Vec<Route> = Vec::new();
-        if let Ok(host) = self.own_host(app).await?.parse() {
-            routes.push(Route { host, path: None, app: app.id });
-        }
-        for domain in self.repo().list::<Domain>(|query| query.of(app.id.to_string())).await? {
-            routes.push(Route { host: domain.value.host, path: domain.value.path, app: app.id });
-        }
+        let own = self.own_host(app).await?.parse().ok();
+        let domains = self.repo().list::<Domain>(|query| query.of(app.id.to_string())).await?.into_iter();
+        let domains = domains.map(|row| Route { host: row.value.host, path: row.value.path, app: app.id }).collect();
         let live = app.live.as_ref();
         let notice = match (live, app.desired) {
             (None, _) => Some("it was not deployed yet".to_owned()),
@@ -139,17 +148,38 @@ impl Engine {
             notice,
             drain_timeout: app.settings.drain_timeout(),
         };
-        Ok(AppRoutes { port: app.port, routes, target })
+        Ok(AppRoutes { port: app.port, own, domains, target })
     }
 
     /// The host name that an app has from its first day: `web.localhost`, or `web.shop.localhost` outside of the default
     /// project.
     async fn own_host(&self, app: &App) -> Result<String> {
+        self.own_host_of(app.project, &app.name).await
+    }
+
+    pub(crate) async fn own_host_of(&self, project: ProjectId, name: &AppName) -> Result<String> {
         let base = &self.inner.config.base_domain;
-        match self.project_label(app.project).await? {
-            None => Ok(format!("{}.{base}", app.name)),
-            Some(project) => Ok(format!("{}.{project}.{base}", app.name)),
+        match self.project_label(project).await? {
+            None => Ok(format!("{name}.{base}")),
+            Some(project) => Ok(format!("{name}.{project}.{base}")),
         }
+    }
+
+    /// The app to which a host name belongs from its first day.
+    pub(crate) async fn owner_of(&self, host: &HostName) -> Result<Option<AppId>> {
+        let suffix = format!(".{}", self.inner.config.base_domain);
+        let Some(labels) = host.as_str().strip_suffix(&suffix) else { return Ok(None) };
+        let default = self.inner.platform.default_project;
+        let (name, project) = match labels.split_once('.') {
+            None => (labels, Some(default)),
+            Some((name, project)) => {
+                let found = self.repo().find::<Project>(project).await?.map(|row| row.value.id);
+                (name, found.filter(|id| *id != default))
+            }
+        };
+        let (Some(project), Ok(name)) = (project, name.parse::<AppName>()) else { return Ok(None) };
+        let row = self.repo().find::<AppRow>(&AppRow::name_key(project, &name)).await?;
+        Ok(row.map(|row| row.value.app.id))
     }
 
     async fn project_label(&self, project: ProjectId) -> Result<Option<String>> {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::repo::{AppRow, Change, Entity, PlatformRow, Repo};
 use super::{Backends, Engine, EngineConfig, ShutdownRequest};
-use crate::model::{AppId, DeploymentId, InstanceName, RuntimeKind, Timestamp};
+use crate::model::{AppId, DeploymentId, InstanceName, RuntimeKind, Step, Timestamp};
 use crate::traits::Runtime;
 use crate::{Code, Error, Result};
 
@@ -31,6 +31,10 @@ pub(crate) struct Inner {
     pub(crate) retries: tokio::sync::Mutex<()>,
     /// Interrupts convergence and back-off.
     pub(crate) urgent: Mutex<BTreeMap<AppId, Arc<Notify>>>,
+    /// Rings when an instance of the app has ended or was removed.
+    pub(crate) fell: Mutex<BTreeMap<AppId, Arc<Notify>>>,
+    /// Since when, and at which step, a deployment meets faults that may pass.
+    pub(crate) faults: Mutex<BTreeMap<DeploymentId, (Option<Step>, Timestamp)>>,
     /// Interrupts running deployments.
     pub(crate) cancels: Mutex<BTreeMap<DeploymentId, CancellationToken>>,
     /// Limits how many deployments build at the same time.
@@ -64,6 +68,11 @@ impl Engine {
     /// Rings when somebody asks something of the app while its executor converges or waits.
     pub(crate) fn urgent(&self, app: AppId) -> Arc<Notify> {
         lock(&self.inner.urgent).entry(app).or_default().clone()
+    }
+
+    /// Rings when an instance of the app has ended or was removed; who listens looks whom that concerns.
+    pub(crate) fn fell(&self, app: AppId) -> Arc<Notify> {
+        lock(&self.inner.fell).entry(app).or_default().clone()
     }
 
     pub(crate) fn repo(&self) -> &Repo {

@@ -7,6 +7,7 @@ mod cancel;
 mod env;
 mod fakes;
 mod health;
+mod hosts;
 mod lifecycle;
 mod lock;
 mod logs;
@@ -15,6 +16,7 @@ mod reconcile;
 mod releases;
 mod retain;
 mod rollout;
+mod rotation;
 mod secrecy;
 
 use super::Engine;

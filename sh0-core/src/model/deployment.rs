@@ -42,6 +42,11 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// Whether its release serves, or has served: it cannot be cancelled any more.
+    pub fn is_committed(&self) -> bool {
+        self.step.is_some_and(|step| step >= Step::Drain)
+    }
+
     /// Whether it came to serve; the reason as an error when it did not.
     pub fn outcome(&self) -> Result<()> {
         let step = self.step.map(|step| format!(" in the step {step}")).unwrap_or_default();

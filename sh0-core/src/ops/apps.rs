@@ -125,6 +125,8 @@ impl Operation for DeleteApp {
 }
 
 /// Run the live release of a stopped app again.
+///
+/// Environment and settings that were changed meanwhile come with it, by a new release of the same code.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartApp {
@@ -138,6 +140,8 @@ impl Operation for StartApp {
 }
 
 /// Stop all instances; data and releases stay, requests get 503.
+///
+/// Deployments that wait or have not come to serve yet are cancelled.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StopApp {
@@ -151,6 +155,8 @@ impl Operation for StopApp {
 }
 
 /// Replace the instances of the live release by new ones, without dropping a request.
+///
+/// Environment and settings that were changed meanwhile come with them, by a new release of the same code.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RestartApp {

@@ -120,6 +120,8 @@ impl Operation for ImportEnv {
 pub struct EnvChange {
     /// All names that are set now.
     pub names: Vec<EnvKey>,
+    /// Whether anything is another than before. Without a change nothing is deployed.
+    pub changed: bool,
     /// The deployment that brings them to the running instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Deployment>,

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Deploy;
 use crate::engine::repo::{AppRow, Change, journal};
+use crate::engine::state::lock;
 use crate::model::{EventKind, Step};
 use crate::{Code, Result};
 
@@ -30,6 +31,8 @@ impl Deploy<'_> {
     }
 
     pub(super) fn done(&mut self, step: Step) -> Result<()> {
+        // A step before the one that met faults is done at every try: that is no way forward.
+        lock(&self.engine.inner.faults).retain(|id, (at, _)| *id != self.row.value.id || *at > Some(step));
         let now = self.engine.now();
         let millis = now.duration_since(self.began).as_millis().try_into().unwrap_or_default();
         self.pending.append(journal(self.row.value.id), json!({ "at": now, "step": step, "phase": "done" }));

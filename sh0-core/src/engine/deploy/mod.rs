@@ -22,6 +22,7 @@ mod output;
 mod release;
 mod rollout;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -46,11 +47,13 @@ struct Deploy<'a> {
     upstreams: Vec<Upstream>,
     /// The app was stopped, and this deployment starts it.
     starts: bool,
+    /// Set when the old instances are about to stop: none of them comes in rotation any more.
+    hold: &'a AtomicBool,
 }
 
 impl Engine {
     /// Runs a deployment from where it is to its end. Fails only with what a later try may not meet.
-    pub(crate) async fn deploy(&self, app: Row<AppRow>, row: Row<Deployment>) -> Result<()> {
+    pub(crate) async fn deploy(&self, app: Row<AppRow>, row: Row<Deployment>, hold: &AtomicBool) -> Result<()> {
         let id = row.value.id;
         let cancel = CancellationToken::new();
         lock(&self.inner.cancels).insert(id, cancel.clone());
@@ -66,9 +69,13 @@ impl Engine {
             began: self.now(),
             upstreams: Vec::new(),
             starts: false,
+            hold,
         };
         let ended = deploy.run().await;
         lock(&self.inner.cancels).remove(&id);
+        if ended.is_ok() {
+            lock(&self.inner.faults).remove(&id);
+        }
         ended
     }
 }
@@ -82,10 +89,10 @@ impl Deploy<'_> {
         }
         if !committed {
             let cancel = self.cancel.clone();
-            let before = tokio::select! {
-                biased;
-                () = cancel.cancelled() => Err(Error::new(Code::Cancelled, "cancelled before the switch; nothing has changed")),
-                done = self.until_switch() => done,
+            let before = cancel.run_until_cancelled(self.until_switch()).await;
+            let before = match before {
+                Some(done) => done,
+                None => Err(self.cancelled().await?),
             };
             match before {
                 Ok(()) => {}
@@ -100,12 +107,24 @@ impl Deploy<'_> {
         self.after_switch().await
     }
 
+    /// Who cancelled it, in words.
+    async fn cancelled(&self) -> Result<Error> {
+        let asked = self.engine.repo().get::<CancelRow>(self.row.value.id).await?.map(|row| row.value.why);
+        let why = asked.filter(|why| !why.is_empty()).unwrap_or_else(|| "cancelled".to_owned());
+        Ok(Error::new(Code::Cancelled, format!("{why} before the switch; nothing has changed")))
+    }
+
     /// Whether a passing fault is held against the deployment: a runtime that is away while it is needed fails it, after
-    /// the deployment has waited as long as an instance may take to start.
+    /// faults at this step have gone on for as long as an instance may take to start.
     fn gives_up(&self, error: &Error) -> bool {
-        let started = self.row.value.started_at.unwrap_or(self.row.value.created_at);
-        let waited: Duration = self.engine.now().duration_since(started).try_into().unwrap_or_default();
-        error.code() != Code::Conflict && waited > self.app.app.settings.health.start_period.into()
+        if error.code() == Code::Conflict {
+            return false;
+        }
+        let now = self.engine.now();
+        let (_, since) =
+            *lock(&self.engine.inner.faults).entry(self.row.value.id).or_insert((self.row.value.step, now));
+        let waited: Duration = now.duration_since(since).try_into().unwrap_or_default();
+        waited > self.app.app.settings.health.start_period.into()
     }
 
     /// Says why a step is begun again, to those who wait. An event and nothing else: what is in memory may be ahead of what
@@ -113,15 +132,21 @@ impl Deploy<'_> {
     async fn tell_passing(&self, error: &Error) {
         // Another writer came first: nothing that a person could do something about.
         let Some(step) = self.row.value.step.filter(|_| error.code() != Code::Conflict) else { return };
-        let mut change = Change::default();
         let text = format!("{step} will be tried again: {error}");
-        let told = match self.engine.tell(&mut change, &self.row.value, EventKind::Note { text }) {
-            Ok(()) => self.engine.commit(change).await.map(drop),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = told {
+        if let Err(error) = self.note(text).await {
             tracing::debug!(%error, "a note could not be stored");
         }
+    }
+
+    /// Nothing is told of a deployment that has ended meanwhile.
+    async fn note(&self, text: String) -> Result<()> {
+        let id = self.row.value.id;
+        let stored = self.engine.repo().get::<Deployment>(id).await?;
+        let Some(stored) = stored.filter(|row| !row.value.state.is_final()) else { return Ok(()) };
+        let mut change = Change::default();
+        change.check::<Deployment>(id.to_string(), Some(stored.revision));
+        self.engine.tell(&mut change, &self.row.value, EventKind::Note { text })?;
+        self.engine.commit(change).await.map(drop)
     }
 
     async fn until_switch(&mut self) -> Result<()> {

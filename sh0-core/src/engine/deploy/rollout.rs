@@ -1,10 +1,11 @@
 //! stop old, create, start, health, switch, drain, retire: from a release to instances that serve. And the way back.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use super::Deploy;
 use crate::engine::instances::Wanted;
-use crate::engine::repo::{Change, EnvRow, PruneRow, ReleaseRow};
+use crate::engine::repo::{CancelRow, Change, EnvRow, PruneRow, ReleaseRow};
 use crate::model::{
     Deployment, DeploymentKind, DeploymentState, Desired, InstanceName, Live, Millis, Source, Step, Strategy,
 };
@@ -45,6 +46,7 @@ impl Deploy<'_> {
     /// to the switch, or until convergence has brought the old ones back after a failure.
     async fn stop_old(&mut self, runtime: &dyn Runtime) -> Result<()> {
         self.begin(Step::StopOld).await?;
+        self.hold.store(true, Ordering::SeqCst);
         self.commit_app(|app, _| {
             if let Some(live) = &mut app.app.live {
                 live.upstreams.clear();
@@ -72,6 +74,8 @@ impl Deploy<'_> {
         self.row.value.step = Some(Step::Drain);
         self.intend(Step::Drain)?;
         self.commit_app(|app, change| {
+            // A cancel that was accepted holds, whatever comes in between.
+            change.check::<CancelRow>(id.to_string(), None);
             if app.deleting.is_some() {
                 return Err(Error::new(Code::Cancelled, "the app is being destroyed"));
             }

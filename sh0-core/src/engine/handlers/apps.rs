@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{cursor, limit, page};
-use crate::engine::repo::{AppRow, Deleting, EnvRow, Row};
+use crate::engine::repo::{AppRow, Deleting, EnvRow, Row, domain_key};
 use crate::engine::{Authorized, Engine, Handle};
 use crate::model::{
-    App, AppId, AppSettings, Bytes, Deployment, DeploymentKind, Desired, Lock, Page, ProcessName, Project, ProjectId,
-    RuntimeKind, Source,
+    App, AppId, AppName, AppSettings, Bytes, Deployment, DeploymentKind, Desired, Domain, Lock, Page, ProcessName,
+    Project, ProjectId, RuntimeKind, Source,
 };
 use crate::ops::apps::*;
 use crate::ops::projects::{CreateProject, ListProjects};
@@ -77,6 +77,7 @@ impl Handle<CreateApp> for Engine {
                 format!("there is an app `{}` in the project `{}` already; choose another name", op.name, project.name);
             return Err(Error::conflict(text));
         }
+        self.check_own_host(project.id, &op.name, None).await?;
         check_settings(&op.settings)?;
         check_scale(&op.scale)?;
         check_source(op.source.as_ref(), cx)?;
@@ -126,6 +127,7 @@ impl Handle<UpdateApp> for Engine {
                     "there is an app `{name}` in the project already; choose another name"
                 )));
             }
+            self.check_own_host(app.project, &name, Some(app.id)).await?;
             app.name = name;
         }
         if let Some(settings) = op.settings {
@@ -163,13 +165,29 @@ impl Handle<DeleteApp> for Engine {
 
 impl Handle<StartApp> for Engine {
     async fn handle(&self, op: StartApp, cx: &Authorized) -> Result<App> {
-        self.edit(self.find_unlocked(&op.app).await?, cx, |app| app.desired = Desired::Running).await
+        let mut row = self.find_unlocked(&op.app).await?;
+        let stopped = row.value.app.desired == Desired::Stopped;
+        if !stopped || !self.outdated(&row.value).await? {
+            return self.edit(row, cx, |app| app.desired = Desired::Running).await;
+        }
+        // What was set while it was stopped: the release of before is not started first.
+        row.value.app.desired = Desired::Running;
+        self.enqueue(cx, &row, DeploymentKind::Config)?;
+        self.shown(row.value.app).await
     }
 }
 
 impl Handle<StopApp> for Engine {
     async fn handle(&self, op: StopApp, cx: &Authorized) -> Result<App> {
-        self.edit(self.find_unlocked(&op.app).await?, cx, |app| {
+        let row = self.find_unlocked(&op.app).await?;
+        let why = format!("the app was stopped by {}", cx.principal());
+        for deployment in self.open_deployments(row.value.app.id).await? {
+            // One past its commit point ends by itself; its instances are stopped then.
+            if !deployment.value.is_committed() {
+                self.cancel(cx, deployment, &why)?;
+            }
+        }
+        self.edit(row, cx, |app| {
             app.desired = Desired::Stopped;
             // Out of rotation in the same commit: nothing is sent to an instance that is about to stop.
             if let Some(live) = &mut app.live {
@@ -189,7 +207,8 @@ impl Handle<RestartApp> for Engine {
         if row.value.app.desired == Desired::Stopped {
             return Err(Error::conflict(format!("`{}` is stopped; start it", row.value.app.name)));
         }
-        self.enqueue(cx, &row, DeploymentKind::Restart)
+        let kind = if self.outdated(&row.value).await? { DeploymentKind::Config } else { DeploymentKind::Restart };
+        self.enqueue(cx, &row, kind)
     }
 }
 
@@ -251,6 +270,26 @@ impl Engine {
         let Some(live) = &row.app.live else { return Ok(None) };
         let release = self.repo().get::<crate::engine::repo::ReleaseRow>(live.release).await?;
         Ok(release.map(|row| crate::engine::instances::processes(&row.value.release).into_keys().collect()))
+    }
+
+    /// Refuses a name whose own host is a domain of another app.
+    async fn check_own_host(&self, project: ProjectId, name: &AppName, app: Option<AppId>) -> Result<()> {
+        let host = self.own_host_of(project, name).await?;
+        let taken = self.repo().find::<Domain>(&domain_key(&host, None)).await?;
+        match taken.filter(|domain| Some(domain.value.app) != app) {
+            Some(domain) => {
+                let owner = self.name_of(domain.value.app).await?;
+                let text = format!("{host} leads to {owner}; choose another name, or remove that domain there first");
+                Err(Error::conflict(text))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// How a person calls an app.
+    pub(crate) async fn name_of(&self, app: AppId) -> Result<String> {
+        let row = self.repo().get::<AppRow>(app).await?;
+        Ok(row.map_or_else(|| format!("the app {app}"), |row| format!("the app `{}`", row.value.app.name)))
     }
 
     async fn free_port(&self, asked: Option<u16>) -> Result<u16> {

@@ -8,7 +8,7 @@ use super::{cursor, limit, page};
 use crate::engine::repo::{AppRow, CancelRow, Entity, ReleaseRow, Row, events};
 use crate::engine::{Authorized, Engine, Follow, Handle};
 use crate::model::{
-    AppId, Deployment, DeploymentId, DeploymentKind, DeploymentState, Event, EventKind, Page, Release, Source, Step,
+    AppId, Deployment, DeploymentId, DeploymentKind, DeploymentState, Event, EventKind, Page, Release, Source,
     Timestamp,
 };
 use crate::ops::deployments::*;
@@ -26,17 +26,14 @@ impl Handle<CreateDeployment> for Engine {
         if let Some(kind) = op.runtime {
             self.offered(kind)?;
             match row.value.app.runtime {
-                Some(pinned) if pinned != kind => {
+                Some(pinned) if pinned != kind && self.stays(&row.value).await? => {
                     let text = format!(
                         "`{}` runs on {pinned} and stays there; create another app for {kind}",
                         row.value.app.name
                     );
                     return Err(Error::conflict(text));
                 }
-                Some(_) => {}
-                None => {
-                    row.value.app.runtime = Some(kind);
-                }
+                _ => row.value.app.runtime = Some(kind),
             }
         }
         let source = op.source.or_else(|| row.value.app.source.clone()).ok_or_else(|| {
@@ -82,23 +79,14 @@ impl Handle<GetDeployment> for Engine {
 impl Handle<CancelDeployment> for Engine {
     async fn handle(&self, op: CancelDeployment, cx: &Authorized) -> Result<Deployment> {
         let app = self.find_app(&op.app).await?;
-        let mut row = self.deployment_of(&app.value, op.deployment).await?;
-        let mut change = cx.change();
-        match row.value.state {
-            DeploymentState::Queued => {
-                let error = Error::new(Code::Cancelled, format!("cancelled by {} before it began", cx.principal()));
-                self.end(&mut change, &mut row, DeploymentState::Cancelled, Some(error))?;
-            }
-            DeploymentState::Running if row.value.step.is_some_and(|step| step >= Step::Drain) => {
-                return Err(Error::conflict("its release serves already; roll back instead"));
-            }
-            DeploymentState::Running => {
-                change.put(&CancelRow { deployment: op.deployment, app: row.value.app })?;
-                change.cancel.insert(op.deployment);
-            }
-            _ => return Err(Error::conflict(format!("it has ended already: {:?}", row.value.state).to_lowercase())),
+        let row = self.deployment_of(&app.value, op.deployment).await?;
+        if row.value.state.is_final() {
+            return Err(Error::conflict(format!("it has ended already: {:?}", row.value.state).to_lowercase()));
         }
-        Ok(row.value)
+        if row.value.is_committed() {
+            return Err(Error::conflict("its release serves already; roll back instead"));
+        }
+        self.cancel(cx, row, &format!("cancelled by {}", cx.principal()))
     }
 }
 
@@ -164,6 +152,32 @@ impl Handle<Rollback> for Engine {
 }
 
 impl Engine {
+    /// Cancels a deployment that is neither over nor past its commit point.
+    pub(crate) fn cancel(&self, cx: &Authorized, mut row: Row<Deployment>, why: &str) -> Result<Deployment> {
+        let mut change = cx.change();
+        match row.value.state {
+            DeploymentState::Queued => {
+                let error = Error::new(Code::Cancelled, format!("{why} before it began"));
+                self.end(&mut change, &mut row, DeploymentState::Cancelled, Some(error))?;
+            }
+            _ => {
+                let (deployment, app) = (row.value.id, row.value.app);
+                change.put(&CancelRow { deployment, app, why: why.to_owned() })?;
+                // One that switches meanwhile makes this read again.
+                change.check::<Deployment>(deployment.to_string(), Some(row.revision));
+                change.cancel.insert(deployment);
+            }
+        }
+        Ok(row.value)
+    }
+
+    /// Whether something of the app is where it is pinned, or is being made there: it is not moved then.
+    async fn stays(&self, app: &AppRow) -> Result<bool> {
+        let id = app.app.id;
+        let releases = self.repo().list::<ReleaseRow>(|query| query.of(id.to_string()).newest(1)).await?;
+        Ok(app.app.live.is_some() || !releases.is_empty() || !self.open_deployments(id).await?.is_empty())
+    }
+
     /// A rollback restores environment and settings: what is changed while it runs would be lost at its switch.
     pub(crate) async fn refuse_during_rollback(&self, app: AppId) -> Result<()> {
         let open = self.open_deployments(app).await?;

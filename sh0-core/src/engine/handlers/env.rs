@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::repo::{AppRow, Entity, EnvRow, Row};
+use crate::engine::repo::{AppRow, Entity, EnvRow, ReleaseRow, Row};
 use crate::engine::{Authorized, Engine, Handle, dotenv};
 use crate::model::{AppId, AppRef, DeploymentKind, Desired, EnvKey, Revealed, SealedVar, Secret};
 use crate::ops::env::*;
@@ -50,6 +50,14 @@ impl Handle<ImportEnv> for Engine {
 }
 
 impl Engine {
+    /// Whether environment or settings have changed since the live release was made.
+    pub(crate) async fn outdated(&self, app: &AppRow) -> Result<bool> {
+        let Some(live) = &app.app.live else { return Ok(false) };
+        let Some(release) = self.repo().get::<ReleaseRow>(live.release).await? else { return Ok(false) };
+        let vars = self.env_row(app.app.id).await?.value.vars;
+        Ok(release.value.release.settings != app.app.settings || !self.same_vars(app.app.id, &vars, &release.value)?)
+    }
+
     async fn env_row(&self, app: AppId) -> Result<Row<EnvRow>> {
         self.repo().get::<EnvRow>(app).await?.ok_or_else(|| Error::not_found("environment of app", app))
     }
@@ -68,13 +76,23 @@ impl Engine {
         let app = &found.value;
         self.refuse_during_rollback(app.app.id).await?;
         let mut row = self.env_row(app.app.id).await?;
+        let mut new = self.sealed(app.app.id, &set)?;
         let before = row.value.vars.clone();
-        row.value.vars.retain(|var| !remove(&var.key) && !set.contains_key(&var.key));
-        row.value.vars.extend(self.sealed(app.app.id, &set)?);
+        // Nothing is sealed twice the same way: what has the value already stays as it is. One that does not open is replaced.
+        let same = |var: &SealedVar| {
+            let value = set.get(&var.key);
+            value.is_some_and(|value| self.open_var(app.app.id, var).is_ok_and(|had| had.expose() == value.expose()))
+        };
+        row.value.vars.retain(|var| match set.contains_key(&var.key) {
+            true => same(var),
+            false => !remove(&var.key),
+        });
+        new.retain(|var| !row.value.vars.iter().any(|kept| kept.key == var.key));
+        row.value.vars.extend(new);
         row.value.vars.sort_by(|a, b| a.key.cmp(&b.key));
         let names = names(&row.value.vars);
         if row.value.vars == before {
-            return Ok(EnvChange { names, deployment: None });
+            return Ok(EnvChange { names, changed: false, deployment: None });
         }
         {
             let mut change = cx.change();
@@ -87,7 +105,7 @@ impl Engine {
             true => Some(self.enqueue(cx, &found, DeploymentKind::Config)?),
             false => None,
         };
-        Ok(EnvChange { names, deployment })
+        Ok(EnvChange { names, changed: true, deployment })
     }
 
     /// Checks and seals values for an app's environment.

@@ -25,9 +25,20 @@ impl Handle<AddDomain> for Engine {
         let row = self.find_unlocked(&op.app).await?;
         let app = row.value.app.id;
         let key = domain_key(op.host.as_str(), op.path.as_ref().map(AsRef::as_ref));
+        if key == op.host.as_str()
+            && let Some(owner) = self.owner_of(&op.host).await?
+        {
+            let whose = self.name_of(owner).await?;
+            return Err(Error::conflict(format!("{key} is the own address of {whose}, and leads there always")));
+        }
         if let Some(taken) = self.repo().find::<Domain>(&key).await? {
-            let whose = if taken.value.app == app { "this app" } else { "another app" };
-            return Err(Error::conflict(format!("{key} leads to {whose} already; remove it there first")));
+            let text = match taken.value.app == app {
+                true => format!("{key} leads to this app already"),
+                false => {
+                    format!("{key} leads to {} already; remove it there first", self.name_of(taken.value.app).await?)
+                }
+            };
+            return Err(Error::conflict(text));
         }
         let domain = Domain {
             id: DomainId::new(self.inner.backends.clock.ulid()),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Engine, now, open_shop, seen};
+use super::{Engine, deployed, now, open_shop, seen};
 use crate::Code;
-use crate::model::{Deployment, DeploymentState, Step};
+use crate::model::{Deployment, DeploymentState, Desired, Step};
+use crate::ops::apps::StopApp;
 use crate::ops::deployments::CancelDeployment;
 use crate::testkit::chaos::{Faults, Mode, wrap};
 use crate::testkit::fakes::{Behaviour, FakeStore, World, app, call, from};
@@ -81,6 +82,41 @@ async fn not_when_it_has_ended() {
     let error = call(&engine, cancel(&first)).await.unwrap_err();
     assert_eq!(error.code(), Code::Conflict);
     assert!(error.detail().contains("ended already"), "{error:?}");
+}
+
+/// A stop is not undone by what was asked for before it, wherever that is.
+#[tokio::test(start_paused = true)]
+async fn by_a_stop_at_every_call() {
+    for k in 1.. {
+        let (world, faults) = (World::new(FakeStore::default()), Faults::default());
+        let engine = Engine::open(wrap(world.backends(), &faults), world.config.clone()).await.unwrap();
+        call(&engine, app("shop")).await.unwrap();
+        call(&engine, from("shop", "one")).await.unwrap();
+        world.settle(&engine).await;
+        faults.arm(k, Mode::Hangs);
+        let Ok(running) = call(&engine, from("shop", "two")).await else { continue };
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        faults.disarm();
+        let waiting = call(&engine, from("shop", "three")).await.unwrap();
+        call(&engine, StopApp { app: "shop".parse().unwrap() }).await.unwrap();
+        let rest = world.try_settle(&engine, Duration::from_secs(180)).await;
+        assert_eq!(rest, Ok(()), "stopped at call {k} ({:?})", faults.hit());
+        assert_eq!(seen(&world, &engine).await.desired, Desired::Stopped, "call {k} ({:?})", faults.hit());
+        assert_eq!(world.runtime.instances().len(), 0);
+        if faults.hit().is_none() {
+            return;
+        }
+        for deployment in [running, waiting] {
+            let ended = now(&engine, &deployment).await;
+            if ended.state != DeploymentState::Live {
+                assert_eq!(ended.state, DeploymentState::Cancelled);
+                let why = ended.error.unwrap().detail;
+                assert!(why.starts_with("the app was stopped by local:tester before"), "{why}");
+            }
+        }
+        deployed(&world, &engine, from("shop", "four")).await;
+        assert_eq!(seen(&world, &engine).await.desired, Desired::Running, "a later one starts it");
+    }
 }
 
 /// Who cancels and dies need not cancel again.

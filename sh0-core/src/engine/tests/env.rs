@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{open_shop, shop};
+use super::{open_shop, seen, shop};
 use crate::Code;
 use crate::model::{EnvKey, Secret};
+use crate::ops::apps::{RestartApp, StartApp, StopApp};
 use crate::ops::env::{ImportEnv, ListEnv, RevealEnv, SetEnv, UnsetEnv};
-use crate::testkit::fakes::{call, from};
+use crate::testkit::fakes::{Deed, World, call, from};
 
 fn set(key: &str, value: &str, stage: bool) -> SetEnv {
     let vars = BTreeMap::from([(key.parse().unwrap(), Secret::new(value))]);
@@ -70,6 +71,54 @@ async fn only_a_change_makes_a_release_and_only_of_an_app_that_runs() {
     world.settle(&engine).await;
     let unset = UnsetEnv { app: "shop".parse().unwrap(), names: vec!["NOT_THERE".parse().unwrap()], stage: false };
     assert!(call(&engine, unset).await.unwrap().deployment.is_none(), "nothing has changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_value_again_is_no_change() {
+    let (world, engine) = open_shop().await;
+    call(&engine, set("A", "1", false)).await.unwrap();
+    world.settle(&engine).await;
+    let revision = seen(&world, &engine).await.live.unwrap().number;
+    let again = call(&engine, set("A", "1", false)).await.unwrap();
+    assert!(!again.changed && again.deployment.is_none(), "{again:?}");
+    let import = ImportEnv { app: "shop".parse().unwrap(), content: Secret::new("A=1"), replace: true, stage: false };
+    assert!(!call(&engine, import).await.unwrap().changed);
+    let other = call(&engine, set("A", "2", false)).await.unwrap();
+    assert!(other.changed && other.deployment.is_some());
+    world.settle(&engine).await;
+    assert_eq!(seen(&world, &engine).await.live.unwrap().number, revision + 1);
+}
+
+/// What was set while nothing ran, or was only staged, is not forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_start_and_a_restart_take_it_along() {
+    let (world, engine) = open_shop().await;
+    let app = || "shop".parse().unwrap();
+    let runs = |world: &World, value: &str| {
+        let instances = world.runtime.instances();
+        assert_eq!(instances.len(), 1);
+        assert_eq!(instances[0].spec.env[&"A".parse().unwrap()].expose(), value);
+    };
+    call(&engine, StopApp { app: app() }).await.unwrap();
+    world.settle(&engine).await;
+    call(&engine, set("A", "1", false)).await.unwrap();
+    let before = world.stage.deeds().len();
+    call(&engine, StartApp { app: app() }).await.unwrap();
+    world.settle(&engine).await;
+    runs(&world, "1");
+    let started = world.stage.deeds().split_off(before);
+    let started = started.iter().filter(|deed| matches!(deed, Deed::Started(_))).count();
+    assert_eq!(started, 1, "the release of before was not started first");
+    call(&engine, set("A", "2", true)).await.unwrap();
+    call(&engine, RestartApp { app: app() }).await.unwrap();
+    world.settle(&engine).await;
+    runs(&world, "2");
+    let number = seen(&world, &engine).await.live.unwrap().number;
+    call(&engine, RestartApp { app: app() }).await.unwrap();
+    call(&engine, StopApp { app: app() }).await.unwrap();
+    call(&engine, StartApp { app: app() }).await.unwrap();
+    world.settle(&engine).await;
+    assert_eq!(seen(&world, &engine).await.live.unwrap().number, number, "without a change no release is made");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,10 +7,10 @@ use super::{deployed, now, open_shop, reason, seen};
 use crate::Code;
 use crate::model::{RuntimeKind, Secret};
 use crate::ops::apps::UpdateApp;
-use crate::ops::deployments::CreateDeployment;
+use crate::ops::deployments::{CancelDeployment, CreateDeployment};
 use crate::ops::env::{RevealEnv, SetEnv};
 use crate::ops::releases::{ListReleases, Rollback};
-use crate::testkit::fakes::{FakeRuntime, call, from};
+use crate::testkit::fakes::{FakeProber, FakeRuntime, call, from};
 use crate::traits::{CommandLine, Runtime};
 
 fn back(to: Option<u64>) -> Rollback {
@@ -92,6 +92,32 @@ async fn retention_keeps_the_newest_and_the_live_one() {
         reason(&deployed(&world, &engine, from("shop", tree)).await);
     }
     assert_eq!(world.runtime.artifacts().len(), 2, "failed ones push nobody out");
+}
+
+/// What never came to be binds nobody.
+#[tokio::test(start_paused = true)]
+async fn an_app_without_a_release_may_choose_again() {
+    let (world, engine) = super::shop().await;
+    drop(engine);
+    let process = FakeRuntime::new(RuntimeKind::Process, &world.clock, &world.stage);
+    let mut backends = world.backends();
+    backends.runtimes.insert(RuntimeKind::Process, Arc::new(process.clone()));
+    backends.prober = Arc::new(FakeProber::new(&process));
+    let engine = crate::engine::Engine::open(backends, world.config.clone()).await.unwrap();
+    world.runtime.script("bad", crate::testkit::fakes::Behaviour::BuildHangs);
+    let on = |kind, tree| CreateDeployment { runtime: Some(kind), ..from("shop", tree) };
+    let failed = call(&engine, on(RuntimeKind::Docker, "bad")).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let busy = call(&engine, on(RuntimeKind::Process, "one")).await.unwrap_err();
+    assert_eq!(busy.code(), Code::Conflict, "a deployment is under way there: {busy:?}");
+    call(&engine, CancelDeployment { app: failed.app.into(), deployment: failed.id }).await.unwrap();
+    world.rest().await.unwrap();
+    assert_eq!(seen(&world, &engine).await.runtime, Some(RuntimeKind::Docker));
+    let moved = call(&engine, on(RuntimeKind::Process, "one")).await.unwrap();
+    world.rest().await.unwrap();
+    assert_eq!(now(&engine, &moved).await.state, crate::model::DeploymentState::Live);
+    assert_eq!(process.instances().len(), 1);
+    assert_eq!(call(&engine, on(RuntimeKind::Docker, "two")).await.unwrap_err().code(), Code::Conflict);
 }
 
 #[tokio::test(start_paused = true)]

@@ -67,6 +67,28 @@ async fn old_deployments_are_forgotten_with_all_that_was_told_of_them() {
     assert_eq!(world.deployments(&engine, &"shop".parse().unwrap()).await.unwrap().len(), 3);
 }
 
+/// Changes of the environment are releases of the same code: they do not push older code out.
+#[tokio::test(start_paused = true)]
+async fn what_to_go_back_to_is_counted_by_code() {
+    let (world, engine) = small_shop().await;
+    for tree in ["zero", "one", "two"] {
+        deployed(&world, &engine, from("shop", tree)).await;
+    }
+    for value in 0..6 {
+        let vars = [("A".parse().unwrap(), crate::model::Secret::new(value.to_string()))].into();
+        call(&engine, SetEnv { app: "shop".parse().unwrap(), vars, stage: false }).await.unwrap();
+        world.settle(&engine).await;
+    }
+    assert_eq!(world.runtime.artifacts().len(), 2);
+    let list = ListReleases { app: "shop".parse().unwrap(), cursor: None, limit: None };
+    let releases = call(&engine, list).await.unwrap().items;
+    let able: Vec<_> = releases.iter().filter(|release| !release.pruned).map(|release| release.number).collect();
+    assert_eq!(able, [9, 8, 2], "two of the newest code, and the code before it");
+    call(&engine, back(2)).await.unwrap();
+    world.settle(&engine).await;
+    assert_eq!(seen(&world, &engine).await.live.unwrap().number, 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_serves_is_kept_however_old_it_is() {
     let (world, engine) = small_shop().await;

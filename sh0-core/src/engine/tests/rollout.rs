@@ -150,6 +150,29 @@ async fn workers_come_and_go_with_web() {
     assert!(reason.contains("worker-0 ended and was started again"), "{reason}");
 }
 
+/// What took long before a fault is not held against the deployment.
+#[tokio::test(start_paused = true)]
+async fn patience_begins_with_the_first_fault() {
+    for k in 1.. {
+        let (world, faults) = (World::new(FakeStore::default()), Faults::default());
+        let engine = Engine::open(wrap(world.backends(), &faults), world.config.clone()).await.unwrap();
+        call(&engine, crate::testkit::fakes::app("shop")).await.unwrap();
+        // Twice as long as the start period.
+        faults.arm(k, Mode::Hangs);
+        let asked = call(&engine, from("shop", "one")).await;
+        world.settle(&engine).await;
+        match faults.hit() {
+            Some("runtime.build") => {
+                let deployment = now(&engine, &asked.unwrap()).await;
+                assert_eq!(deployment.state, DeploymentState::Live, "{deployment:?}");
+                return;
+            }
+            Some(_) => {}
+            None => panic!("nothing was built"),
+        }
+    }
+}
+
 /// Who waits is told why nothing seems to happen.
 #[tokio::test(start_paused = true)]
 async fn a_fault_that_passes_is_told_and_does_no_harm() {

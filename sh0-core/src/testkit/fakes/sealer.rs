@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::model::{Sealed, Secret};
 use crate::traits::Sealer;
 use crate::{Error, Result};
@@ -6,15 +8,20 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PlainSealer;
 
+/// Nothing is sealed twice the same way.
+static SEALED: AtomicU64 = AtomicU64::new(0);
+
 impl Sealer for PlainSealer {
     fn seal(&self, row: &str, secret: &Secret) -> Result<Sealed> {
         let hex: String = secret.expose().bytes().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Sealed::new(format!("{row}|{hex}")))
+        let nonce = SEALED.fetch_add(1, Ordering::Relaxed);
+        Ok(Sealed::new(format!("{row}|{nonce}|{hex}")))
     }
 
     fn open(&self, row: &str, sealed: &Sealed) -> Result<Secret> {
         let wrong = || Error::internal(format!("the sealed value does not belong to the row `{row}`"));
         let (place, hex) = sealed.as_str().rsplit_once('|').ok_or_else(wrong)?;
+        let (place, _) = place.rsplit_once('|').ok_or_else(wrong)?;
         if place != row || hex.len() % 2 != 0 {
             return Err(wrong());
         }
