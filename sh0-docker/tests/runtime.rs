@@ -16,6 +16,8 @@ use sh0_docker::runtime::{DockerOptions, DockerRuntime};
 
 #[path = "runtime/ending.rs"]
 mod ending;
+#[path = "runtime/images.rs"]
+mod images;
 #[path = "runtime/places.rs"]
 mod places;
 

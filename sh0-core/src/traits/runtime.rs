@@ -39,10 +39,10 @@ pub trait Runtime: Send + Sync {
     /// Whether the artifact is still here.
     async fn has_artifact(&self, artifact: &Artifact) -> Result<bool>;
 
-    /// Artifacts that were built for an app of this platform.
+    /// Artifacts that were built for an app of this platform, and pulled images of which instances were made for it.
     async fn list_artifacts(&self, app: AppId) -> Result<Vec<Artifact>>;
 
-    /// Removes an artifact that no instance uses. Fine when it is gone; pulled images that others may use stay.
+    /// Removes an artifact that no instance uses. Fine when it is gone; pulled images that others use stay.
     async fn remove_artifact(&self, artifact: &Artifact) -> Result<()>;
 
     // ---- instances ----

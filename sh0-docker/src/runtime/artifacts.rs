@@ -2,14 +2,14 @@
 
 use futures_util::{StreamExt, TryStreamExt};
 use sh0_core::model::{AppId, Artifact, ImagePlan, ImageRef, LogStream, RuntimeKind};
-use sh0_core::traits::{BuildRequest, OutputSink};
+use sh0_core::traits::{BuildRequest, InstanceSpec, OutputSink};
 use sh0_core::{Code, Error, Result};
 
 use super::DockerRuntime;
 use super::context::Context;
 use super::fault::{no_image, told};
 use super::labels::{APP, MANAGED, PLATFORM};
-use crate::client::{self, BuildOptions, Labels, ListImages, Progress, RemoveImage};
+use crate::client::{self, BuildOptions, Filters, Labels, ListImages, Progress, RemoveImage};
 
 /// Where a generated Dockerfile lies in the context: beside nothing of the owner's.
 const DOCKERFILE: &str = ".sh0/Dockerfile";
@@ -19,6 +19,12 @@ const ROOTFS: &str = ".sh0/rootfs";
 
 /// The static file server's name in the image.
 const STATIC_SERVER: &str = "sh0-static";
+
+/// The repository, followed by the app, in which the builds of an app and the pulled images that it holds have names.
+const HELD: &str = "sh0/";
+
+/// What the tags of pulled images begin with there.
+const HOLD_TAG: &str = ":image-";
 
 /// What builds yield to whatever serves: an eighth of the usual share.
 const BUILD_CPU_SHARES: u64 = 128;
@@ -50,7 +56,7 @@ impl DockerRuntime {
         let (context, dockerfile, text) = self.context(request)?;
         let options = BuildOptions {
             // The tag names the newest build for people; releases refer to the image's id.
-            tags: vec![format!("sh0/{}:{}", request.app, request.deployment)],
+            tags: vec![format!("{HELD}{}:{}", request.app, request.deployment)],
             dockerfile: Some(dockerfile),
             // The same tree and plan give the same image, so nothing of the deployment is written into it.
             labels: Labels::from([
@@ -162,25 +168,80 @@ impl DockerRuntime {
         Ok(Artifact { runtime: RuntimeKind::Docker, id: found.id, image, port })
     }
 
+    /// What was built for the app, and the pulled images that it holds.
     pub(super) async fn images_of(&self, app: AppId) -> Result<Vec<Artifact>> {
-        let filters = self.ours(Some(app));
-        let images = self.client.list_images(&ListImages { all: false, filters }).await.map_err(told)?;
-        Ok(images
-            .into_iter()
-            .map(|image| Artifact { runtime: RuntimeKind::Docker, id: image.id, image: None, port: None })
-            .collect())
+        let list = async |filters| self.client.list_images(&ListImages { all: false, filters }).await.map_err(told);
+        let built = list(self.ours(Some(app))).await?;
+        let mut artifacts: Vec<Artifact> = built.into_iter().map(|image| artifact(image.id, None)).collect();
+        let repository = format!("{HELD}{app}");
+        for image in list(Filters::new().add("reference", &repository)).await? {
+            if artifacts.iter().any(|built| built.id == image.id) {
+                continue;
+            }
+            // Names of the app's builds are in the same repository, but builds were in the first list.
+            let held = image.repo_tags.iter().find(|name| name.starts_with(&repository)).and_then(|n| n.parse().ok());
+            artifacts.extend(held.map(|held| artifact(image.id, Some(held))));
+        }
+        Ok(artifacts)
     }
 
-    /// Only what was built for an app: a pulled image may serve others.
-    pub(super) async fn remove_image(&self, artifact: &Artifact) -> Result<()> {
-        if artifact.image.is_some() {
+    /// Marks a pulled image as one that the app needs: with a name, since labels cannot be given to it.
+    pub(super) async fn hold_image(&self, spec: &InstanceSpec) -> Result<()> {
+        if spec.artifact.image.is_none() {
             return Ok(());
         }
-        match self.client.remove_image(&artifact.id, RemoveImage { force: true, keep_parents: false }).await {
+        let short: String = spec.artifact.id.trim_start_matches("sha256:").chars().take(12).collect();
+        let name = format!("{HELD}{}{HOLD_TAG}{short}", spec.labels.app);
+        match self.client.tag_image(&spec.artifact.id, &name).await {
+            // The create that follows says it better.
             Err(error) if !error.is_not_found() => Err(told(error)),
             _ => Ok(()),
         }
     }
+
+    pub(super) async fn remove_image(&self, artifact: &Artifact) -> Result<()> {
+        match &artifact.image {
+            None => self.delete_image(&artifact.id, true).await,
+            Some(image) => match hold(image) {
+                Some(hold) => self.let_go(&artifact.id, hold).await,
+                // As it was pulled: other apps may hold it.
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Takes the app's hold from a pulled image, and removes it when no other app holds it, no container uses it, and it
+    /// has no more than the one name under which it came.
+    async fn let_go(&self, id: &str, hold: &str) -> Result<()> {
+        self.delete_image(hold, false).await?;
+        match self.client.inspect_image(id).await {
+            Ok(image) if image.repo_tags.iter().any(|name| name.starts_with(HELD)) => Ok(()),
+            Ok(_) => self.delete_image(id, false).await,
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    /// Without force, what somebody else uses stays.
+    async fn delete_image(&self, image: &str, force: bool) -> Result<()> {
+        match self.client.remove_image(image, RemoveImage { force, keep_parents: false }).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() || !force && error.is_conflict() => {
+                tracing::debug!(image, %error, "an image stays");
+                Ok(())
+            }
+            Err(error) => Err(told(error)),
+        }
+    }
+}
+
+/// The name by which an app holds an image. An image reference says its registry, the engine leaves the default one out.
+fn hold(image: &ImageRef) -> Option<&str> {
+    image.as_str().strip_prefix("docker.io/").filter(|name| name.starts_with(HELD) && name.contains(HOLD_TAG))
+}
+
+fn artifact(id: String, image: Option<ImageRef>) -> Artifact {
+    Artifact { runtime: RuntimeKind::Docker, id, image, port: None }
 }
 
 /// What a build or a pull says, a line at a time.

@@ -32,6 +32,7 @@ const RESTARTING_PAUSE: Duration = Duration::from_millis(100);
 
 impl DockerRuntime {
     pub(super) async fn create_container(&self, spec: &InstanceSpec) -> Result<()> {
+        self.hold_image(spec).await?;
         let (asked, turn) = self.placed(&spec.name, container(spec)).await?;
         let created = self.client.create_container(Some(spec.name.as_str()), &asked).await;
         drop(turn);

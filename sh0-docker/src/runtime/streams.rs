@@ -82,6 +82,7 @@ impl DockerRuntime {
         for mount in &spec.volumes {
             self.make_volume(spec.labels.app, &mount.name).await?;
         }
+        self.hold_image(spec).await?;
         let (asked, turn) = self.placed(&spec.name, asked).await?;
         self.client.create_container(Some(&name), &asked).await.map_err(told)?;
         drop(turn);
