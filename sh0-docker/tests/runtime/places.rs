@@ -57,7 +57,7 @@ async fn an_address_stays_its_containers_own() {
     assert_eq!((who_answers(at_a).await, who_answers(at_b).await), ("A".to_owned(), "B".to_owned()));
 
     // A container that does not run keeps its address from new ones.
-    bench.stop(&[a.clone()]).await;
+    bench.stop(std::slice::from_ref(&a)).await;
     for index in 2..5 {
         let other = bench.up(&bench.spec(&artifact, index, "sleep 600")).await;
         assert_ne!(bench.endpoint(&other).await, at_a);
@@ -79,13 +79,13 @@ async fn a_lost_place_is_found_again() {
     let artifact = bench.build("FROM BASE\n", &[], &NoOutput).await.unwrap();
     let a = bench.up(&bench.spec(&artifact, 0, &named("A"))).await;
     let before = bench.endpoint(&a).await;
-    bench.stop(&[a.clone()]).await;
+    bench.stop(std::slice::from_ref(&a)).await;
     // `docker network prune` takes networks in which nothing runs.
     bench.client.remove_network(&bench.network()).await.unwrap();
     bench.runtime.start(&a).await.unwrap();
     assert_eq!(bench.endpoint(&a).await, before, "the same network, the same address");
 
-    bench.stop(&[a.clone()]).await;
+    bench.stop(std::slice::from_ref(&a)).await;
     let taken: IpAddr = before.ip();
     let stranger = ContainerSpec {
         image: bench.image.clone(),
