@@ -137,6 +137,10 @@ impl Bench {
             self.runtime.remove_artifact(&artifact).await.unwrap();
         }
         assert!(self.runtime.list_artifacts(self.app).await.unwrap().is_empty());
+        until("the platform's network is removed", async || {
+            self.client.inspect_network(&format!("sh0-{}", self.platform)).await.is_err().then_some(())
+        })
+        .await;
     }
 }
 

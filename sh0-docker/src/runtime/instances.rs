@@ -32,6 +32,15 @@ const RESTARTING_PAUSE: Duration = Duration::from_millis(100);
 
 impl DockerRuntime {
     pub(super) async fn create_container(&self, spec: &InstanceSpec) -> Result<()> {
+        let created = self.create_or_adopt(spec).await;
+        if created.is_err() {
+            // The network may have been made for this one.
+            self.leave_network().await;
+        }
+        created
+    }
+
+    async fn create_or_adopt(&self, spec: &InstanceSpec) -> Result<()> {
         self.hold_image(spec).await?;
         let (asked, turn) = self.placed(&spec.name, container(spec)).await?;
         let created = self.client.create_container(Some(spec.name.as_str()), &asked).await;
