@@ -220,8 +220,12 @@ async fn order(stream: &mut UnixStream) -> Option<String> {
     Some(String::from_utf8(bytes).unwrap())
 }
 
+fn framed(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap().to_be_bytes()
+}
+
 async fn say(stream: &mut UnixStream, text: &str) {
-    stream.write_u32(text.len().try_into().unwrap()).await.unwrap();
+    stream.write_all(&framed(text.len())).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
 }
 
@@ -252,8 +256,9 @@ async fn who_does_not_show_the_key_gives_no_orders() {
     let key = std::fs::read_to_string(&file).unwrap();
     let ask = async |first: String| {
         let mut stream = UnixStream::connect(&socket).await.unwrap();
-        say(&mut stream, &first).await;
-        say(&mut stream, r#""ping""#).await;
+        // In one piece: who is refused is hung up on before a second one could be written.
+        let orders = [first.as_str(), r#""ping""#].map(|order| [&framed(order.len())[..], order.as_bytes()].concat());
+        stream.write_all(&orders.concat()).await.unwrap();
         (soon(order(&mut stream)).await, soon(order(&mut stream)).await)
     };
     for first in [

@@ -86,7 +86,7 @@ async fn control_plane_that_dies() {
     let request = BuildRequest {
         platform: place.platform,
         app: place.app,
-        deployment: id(3),
+        deployment: deployment(),
         tree: Path::new(&data).join("source"),
         plan: &plan,
         env: &env,

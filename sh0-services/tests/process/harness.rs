@@ -63,7 +63,7 @@ impl Place {
         let request = BuildRequest {
             platform: self.platform,
             app: self.app,
-            deployment: id(3),
+            deployment: deployment(),
             tree: self.data.path().join("source"),
             plan,
             env: &env,
@@ -97,6 +97,12 @@ where
     T::Err: std::fmt::Debug,
 {
     format!("01j9zq000000000000000{number:05}").parse().unwrap()
+}
+
+/// The deployment of this process, which no other test has: control groups are named by it, and the host has only one set
+/// of them.
+pub(crate) fn deployment() -> DeploymentId {
+    id(std::process::id() % 1000 * 100 + 99)
 }
 
 /// A deployment of its own, whatever else runs: control groups are named by it, and the host has only one set of them.
