@@ -52,6 +52,8 @@ pub(crate) struct Recipe {
     pub(crate) several: Option<String>,
     /// The port that the detected start command listens on, whatever `PORT` says.
     pub(crate) fixed_port: Option<FixedPort>,
+    /// A command that another platform brings: where a Procfile says it, what the provider starts stands for it.
+    pub(crate) stands_for: Option<String>,
     /// Lines of the `.dockerignore` beyond the common ones.
     pub(crate) ignore: Vec<String>,
 }
@@ -195,6 +197,8 @@ impl Draft {
 
     /// Picks the image line for the version that the tree asks for, and notes why.
     pub(crate) fn version(&mut self, base: &'static Base, pins: Vec<Pin>) -> String {
+        let beyond = pins.iter().any(|pin| base.ends_before(&pin.wanted));
+        let otherwise = base.versions.last().filter(|_| beyond).unwrap_or(&base.default);
         for pin in pins {
             match base.choose(&pin.wanted) {
                 Some(line) => {
@@ -212,13 +216,14 @@ impl Draft {
                     base.stack,
                     pin.wanted,
                     base.versions.join(", "),
-                    base.default
+                    otherwise
                 )),
             }
         }
-        self.because(format!("version = {}", base.default), "nothing in the tree asks for another");
-        self.plan.version = Some(base.default.to_owned());
-        base.default.to_owned()
+        let why = if beyond { "the newest that is known" } else { "nothing in the tree asks for another" };
+        self.because(format!("version = {otherwise}"), why);
+        self.plan.version = Some((*otherwise).to_owned());
+        (*otherwise).to_owned()
     }
 
     /// A version of a tool that another builder was told: counts where it is the language's own.

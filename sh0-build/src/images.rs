@@ -283,6 +283,15 @@ impl Base {
         wanted.split("||").filter_map(|part| self.choose_one(part.trim())).max_by_key(|line| self.place(line))
     }
 
+    /// Whether `wanted` asks for something newer than all of these.
+    pub(crate) fn ends_before(&self, wanted: &str) -> bool {
+        let Some(newest) = self.versions.last().and_then(|line| Bound::parse(line)) else { return false };
+        self.choose(wanted).is_none()
+            && comparators(&wanted.to_ascii_lowercase())
+                .filter_map(|text| Bound::parse(&text))
+                .any(|bound| !bound.operator.starts_with('<') && bound.numbers > newest.numbers)
+    }
+
     fn place(&self, line: &str) -> usize {
         self.versions.iter().position(|version| *version == line).unwrap_or_default()
     }
