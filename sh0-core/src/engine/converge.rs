@@ -6,12 +6,10 @@ use std::collections::BTreeSet;
 use super::Engine;
 use super::repo::{AppRow, CancelRow, Change, EnvRow, PruneRow, ReleaseRow, Row, events, journal};
 use super::rotation::Look;
+use super::tries::Tries;
+use crate::Result;
 use crate::model::{AppId, Deployment, Desired, Domain, InstanceName, InstanceState};
 use crate::traits::{Observed, Runtime};
-use crate::{Code, Result};
-
-/// How often a change is tried again after another one came in between.
-pub(crate) const TRIES: usize = 64;
 
 impl Engine {
     pub(crate) async fn converge(&self, app: AppId) -> Result<()> {
@@ -41,18 +39,17 @@ impl Engine {
 
     /// Edits an app and its routes, over whatever handlers write meanwhile.
     pub(crate) async fn change_app(&self, id: AppId, edit: impl Fn(&mut AppRow)) -> Result<()> {
-        for tries in 1.. {
+        let mut tries = Tries::default();
+        loop {
             let mut app = self.repo().app(id).await?;
             edit(&mut app.value);
             let mut change = Change::default();
             change.update(&app)?;
             change.routes(id);
-            match self.commit(change).await {
-                Err(error) if error.code() == Code::Conflict && tries < TRIES => {}
-                result => return result.map(drop),
+            if let Some(ended) = tries.ended(self.commit(change).await) {
+                return ended.map(drop);
             }
         }
-        unreachable!("the loop ends by returning")
     }
 
     /// Nothing of the app serves: what still runs of it was left by a deployment that could not be cleaned up.
