@@ -49,11 +49,8 @@ impl Deploy<'_> {
 
         self.begin(Step::Plan).await?;
         let settings = &self.app.app.settings;
-        let tree = match &settings.root {
-            Some(root) => dir.join(root.as_str()),
-            None => dir,
-        };
-        let plan = engine.inner.backends.planner.plan(&tree, settings).await?;
+        let plan = engine.inner.backends.planner.plan(&dir, settings).await?;
+        let tree = plan.root.as_ref().map_or(dir.clone(), |root| dir.join(root.as_str()));
         self.tell(EventKind::Note { text: summary(&plan) })?;
         for warning in &plan.warnings {
             self.tell(EventKind::Note { text: format!("warning: {warning}") })?;
