@@ -23,26 +23,21 @@ const SCRIPTS: &[&str] = &["server.php", "main.php", "app.php", "bot.php", "work
 
 const COMPOSER: &str = "composer install --no-dev --no-interaction --no-progress --prefer-dist --optimize-autoloader";
 
-/// A framework, and the package that brings it.
-struct Framework {
-    name: &'static str,
-    package: &'static str,
-}
-
-const FRAMEWORKS: &[Framework] = &[
-    Framework { name: "laravel", package: "laravel/framework" },
-    Framework { name: "lumen", package: "laravel/lumen-framework" },
-    Framework { name: "symfony", package: "symfony/framework-bundle" },
-    Framework { name: "symfony", package: "symfony/symfony" },
-    Framework { name: "cakephp", package: "cakephp/cakephp" },
-    Framework { name: "codeigniter", package: "codeigniter4/framework" },
-    Framework { name: "yii", package: "yiisoft/yii2" },
-    Framework { name: "drupal", package: "drupal/core-recommended" },
-    Framework { name: "drupal", package: "drupal/core" },
-    Framework { name: "wordpress", package: "roots/wordpress" },
-    Framework { name: "wordpress", package: "johnpbloch/wordpress" },
-    Framework { name: "slim", package: "slim/slim" },
-    Framework { name: "laminas", package: "laminas/laminas-mvc" },
+/// Frameworks, and the packages that bring them.
+const FRAMEWORKS: &[(&str, &str)] = &[
+    ("laravel", "laravel/framework"),
+    ("lumen", "laravel/lumen-framework"),
+    ("symfony", "symfony/framework-bundle"),
+    ("symfony", "symfony/symfony"),
+    ("cakephp", "cakephp/cakephp"),
+    ("codeigniter", "codeigniter4/framework"),
+    ("yii", "yiisoft/yii2"),
+    ("drupal", "drupal/core-recommended"),
+    ("drupal", "drupal/core"),
+    ("wordpress", "roots/wordpress"),
+    ("wordpress", "johnpbloch/wordpress"),
+    ("slim", "slim/slim"),
+    ("laminas", "laminas/laminas-mvc"),
 ];
 
 pub(crate) struct Php;
@@ -135,8 +130,7 @@ impl Tree<'_> {
     }
 
     fn framework(&self, draft: &mut Draft) -> Option<&'static str> {
-        let by_package =
-            || FRAMEWORKS.iter().find_map(|framework| Some((framework.name, self.required(framework.package)?)));
+        let by_package = || FRAMEWORKS.iter().find_map(|(name, package)| Some((*name, self.required(package)?)));
         let by_file = || {
             let file = self.files.first(&["artisan", "wp-load.php", "wp-config.php"])?;
             Some((if file == "artisan" { "laravel" } else { "wordpress" }, At::file(file)))
