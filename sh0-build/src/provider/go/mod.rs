@@ -245,7 +245,7 @@ fn used(files: Files<'_>) -> Vec<String> {
 
 /// The root when it is a program; else one below `cmd`.
 fn main_package(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
-    let picked = crate::config::root(files).filter(|folder| used(files).contains(folder));
+    let picked = files.0.picked().map(str::to_owned).filter(|folder| used(files).contains(folder));
     if let Some(folder) = picked {
         return format!("./{folder}");
     }
