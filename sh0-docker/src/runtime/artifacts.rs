@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, TryStreamExt};
 use sh0_core::model::{AppId, Artifact, ImagePlan, ImageRef, LogStream, RuntimeKind};
-use sh0_core::traits::{BuildRequest, InstanceSpec, OutputSink};
+use sh0_core::traits::{BuildRequest, InstanceSpec, LastLines, OutputSink};
 use sh0_core::{Code, Error, Result};
 
 use super::DockerRuntime;
@@ -69,18 +69,18 @@ impl DockerRuntime {
             ..BuildOptions::default()
         };
         let mut build = self.client.build_image(&options, context.stream()).await.map_err(told)?;
-        let mut stage = None;
+        let mut step = Step::default();
         while let Some(progress) = build.next().await {
             match progress {
-                Ok(progress) => {
-                    stage = progress.stream.as_deref().and_then(stage_of_step).or(stage);
-                    print(&progress, sink);
-                }
+                Ok(progress) => print(&progress, &mut |line| {
+                    step.line(line);
+                    sink.line(LogStream::Stdout, line);
+                }),
                 Err(error) if lost_layer(&error) => return Ok(None),
-                Err(error) => return Err(failed(error, &text, stage)),
+                Err(error) => return Err(failed(error, &text, &step)),
             }
         }
-        let id = build.finish().await.map_err(|error| failed(error, &text, stage))?;
+        let id = build.finish().await.map_err(|error| failed(error, &text, &step))?;
         self.artifact(id.as_str(), None).await.map(Some)
     }
 
@@ -145,7 +145,7 @@ impl DockerRuntime {
             while let Some(progress) = pull.try_next().await? {
                 // A line a change of state, not one a percent.
                 if progress.detail.is_none_or(|detail| detail.total.is_none()) {
-                    print(&progress, sink);
+                    print(&progress, &mut |line| sink.line(LogStream::Stdout, line));
                 }
             }
             pull.finish().await
@@ -245,23 +245,42 @@ fn artifact(id: String, image: Option<ImageRef>) -> Artifact {
 }
 
 /// What a build or a pull says, a line at a time.
-fn print(progress: &Progress, sink: &dyn OutputSink) {
+fn print(progress: &Progress, take: &mut dyn FnMut(&str)) {
     let status = progress.status.as_deref().map(|status| match &progress.id {
         Some(id) => format!("{id}: {status}"),
         None => status.to_owned(),
     });
     for text in progress.stream.iter().chain(status.iter()) {
-        text.lines()
-            .map(str::trim_end)
-            .filter(|line| !line.is_empty())
-            .for_each(|line| sink.line(LogStream::Stdout, line));
+        text.lines().map(str::trim_end).filter(|line| !line.is_empty()).for_each(&mut *take);
     }
 }
 
-/// What a builder starts from, as it says before it looks for it: `Step 4/9 : FROM debian:bookworm`.
-fn stage_of_step(line: &str) -> Option<String> {
-    let instruction = line.strip_prefix("Step ")?.split_once(" : FROM ")?.1;
-    instruction.split_whitespace().find(|word| !word.starts_with("--")).map(str::to_owned)
+/// Where a builder is, from what it prints.
+#[derive(Default)]
+struct Step {
+    /// The base image that it came to last.
+    stage: Option<String>,
+    /// What the present step has printed.
+    last: LastLines,
+}
+
+impl Step {
+    fn line(&mut self, line: &str) {
+        // It says so before it begins: `Step 4/9 : FROM debian:bookworm`.
+        let instruction = line.strip_prefix("Step ").and_then(|rest| rest.split_once(" : "));
+        match instruction {
+            Some((count, instruction)) if count.bytes().all(|byte| byte.is_ascii_digit() || byte == b'/') => {
+                self.last.clear();
+                if let Some(from) = instruction.strip_prefix("FROM ") {
+                    let image = from.split_whitespace().find(|word| !word.starts_with("--"));
+                    self.stage = image.map(str::to_owned);
+                }
+            }
+            // Its own words: ` ---> Running in 4f66ad9a0b2e`.
+            _ if line.starts_with(" ---> ") || line.starts_with("Removing intermediate container ") => {}
+            _ => self.last.push(line),
+        }
+    }
 }
 
 /// What the classic builder says when the parent of a new layer is gone (moby, `image/store.go`, `SetParent`).
@@ -269,22 +288,25 @@ fn lost_layer(error: &client::Error) -> bool {
     matches!(error, client::Error::Stream { message, .. } if message.contains("failed to set parent"))
 }
 
-/// A failed build; when it failed for a base image, the error names the image and the ways out. `stage` is the base image
-/// that the builder came to last.
-fn failed(error: client::Error, dockerfile: &str, stage: Option<String>) -> Error {
+/// A failed build: when it failed for a base image, the error names the image and the ways out; when a command failed, it
+/// has that command's last lines.
+fn failed(error: client::Error, dockerfile: &str, step: &Step) -> Error {
     let text = error.to_string();
     let about_image =
         ["pull", "manifest", "registry", "dial tcp", "no such host"].iter().any(|word| text.contains(word));
     let is_step = matches!(&error, client::Error::Stream { code: Some(code), .. } if *code != 0);
     match base_images(dockerfile).into_iter().find(|image| text.contains(image.as_str())) {
         Some(image) if about_image && !is_step => no_image(&image, error),
-        None if about_image && !is_step => match stage.or_else(|| base_images(dockerfile).into_iter().next()) {
-            Some(image) => no_image(&image, error),
-            None => told(error),
-        },
+        None if about_image && !is_step => {
+            match step.stage.clone().or_else(|| base_images(dockerfile).into_iter().next()) {
+                Some(image) => no_image(&image, error),
+                None => told(error),
+            }
+        }
         _ => match error {
             client::Error::Stream { message, .. } => {
-                Error::new(Code::BuildFailed, format!("the image could not be built: {message}"))
+                let reason = format!("the image could not be built: {message}");
+                if is_step { step.last.build_failed(reason) } else { Error::new(Code::BuildFailed, reason) }
             }
             error => told(error),
         },
@@ -334,14 +356,19 @@ mod tests {
         let message =
             "Get \"https://registry.example/v2/\": dial tcp: lookup registry.example: no such host".to_owned();
         let offline = client::Error::Stream { operation: "build", message, code: None };
-        let stage = stage_of_step("Step 3/9 : FROM --platform=linux/amd64 node:20 AS run\n");
-        let error = failed(offline, "FROM rust AS build\nFROM --platform=linux/amd64 node:20 AS run\n", stage);
+        let mut step = Step::default();
+        step.line("Step 3/9 : FROM --platform=linux/amd64 node:20 AS run");
+        let error = failed(offline, "FROM rust AS build\nFROM --platform=linux/amd64 node:20 AS run\n", &step);
         for word in ["node:20", "--image-mirror", "--runtime process"] {
             assert!(error.detail().contains(word), "{word}: {}", error.detail());
         }
         let message = "The command '/bin/sh -c npm ci' returned a non-zero code: 1 (registry)".to_owned();
+        for line in ["Step 4/9 : RUN npm ci", " ---> Running in 4f66ad9a0b2e", "\u{1b}[91mnpm error code EJSONPARSE"] {
+            step.line(line);
+        }
         let error =
-            failed(client::Error::Stream { operation: "build", message, code: Some(1) }, "FROM node:20\n", None);
+            failed(client::Error::Stream { operation: "build", message, code: Some(1) }, "FROM node:20\n", &step);
         assert!(!error.detail().contains("--image-mirror"), "{}", error.detail());
+        assert!(error.detail().ends_with("; its last lines:\nnpm error code EJSONPARSE"), "{}", error.detail());
     }
 }

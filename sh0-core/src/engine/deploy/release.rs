@@ -180,15 +180,17 @@ impl Deploy<'_> {
                 async move {
                     tokio::select! {
                         exit = run_to_end(runtime, &name, &*sink) => exit,
-                        () = engine.sleep(limit) => Err(failed(&name, &format!("took longer than {} s", limit.as_secs()), &[])),
+                        () = engine.sleep(limit) => {
+                            let last = engine.last_lines(runtime, &name).await;
+                            Err(failed(&name, &format!("(the release command) took longer than {} s", limit.as_secs()), &last))
+                        }
                     }
                 }
             })
             .await?;
         if exit.code != 0 {
-            let lines = engine.last_lines(runtime, &name).await;
-            let error = failed(&name, &format!("(the release command) {exit}"), &lines);
-            return Err(error);
+            let last = engine.last_lines(runtime, &name).await;
+            return Err(failed(&name, &format!("(the release command) {exit}"), &last));
         }
         self.row.value.made.release_command = true;
         self.commit().await?;
