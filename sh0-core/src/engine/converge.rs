@@ -25,7 +25,7 @@ impl Engine {
             .observed
             .iter()
             .filter(|o| !look.wanted.iter().any(|wanted| wanted.name == o.name))
-            .filter(|o| !o.labels.one_off || matches!(o.state, InstanceState::Exited(_)))
+            .filter(|o| may_go(o))
             .map(|o| o.name.clone())
             .collect();
         if extra.is_empty() {
@@ -72,10 +72,7 @@ impl Engine {
         let (Some(live), Some(release)) = (&row.app.live, release) else { return !observed.is_empty() };
         let wanted = self.wanted(row, &release.release, live.deployment);
         let missing = wanted.iter().any(|wanted| !observed.iter().any(|o| o.name == wanted.name && settled(o)));
-        let extra = observed.iter().any(|o| match o.labels.one_off {
-            true => matches!(o.state, InstanceState::Exited(_)),
-            false => !wanted.iter().any(|wanted| wanted.name == o.name),
-        });
+        let extra = observed.iter().any(|o| may_go(o) && !wanted.iter().any(|wanted| wanted.name == o.name));
         let moved = live
             .upstreams
             .iter()
@@ -146,6 +143,14 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Whether an instance that is not wanted is removed. The one-off run of a person is left alone until it has ended. That
+/// of a release command is not: no deployment runs while this is asked, and a runtime may finish making one after its
+/// deployment was cancelled.
+fn may_go(observed: &Observed) -> bool {
+    let of_a_deployment = || observed.name == InstanceName::release_command(observed.labels.deployment);
+    !observed.labels.one_off || of_a_deployment() || matches!(observed.state, InstanceState::Exited(_))
 }
 
 /// Runs, or its restart owner will run it: nothing to do for convergence.
