@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sh0_core::model::{EnvKey, ProcessName, RelPath};
+use sh0_core::model::{EnvKey, FailOn, ProcessName, RelPath};
 use sh0_core::{Error, Result};
 
 use crate::draft::Draft;
@@ -57,6 +57,14 @@ pub(crate) struct Config {
     places: BTreeMap<&'static str, At>,
 }
 
+/// From which severity on findings of the health rules block a deployment.
+pub(crate) fn fail_on(toml: &Toml) -> Result<Option<FailOn>> {
+    let path = ["check", "fail_on"];
+    let Some(value) = toml.get(&path) else { return Ok(None) };
+    let parsed = value.as_str().unwrap_or_default().parse::<FailOn>();
+    parsed.map(Some).map_err(|error| Reader(toml).wrong(&path, &format!("is {value}"), error.hint()))
+}
+
 /// The app that is picked, of a tree with several, by the file or by whoever asks: what providers of workspaces ask.
 pub(crate) fn root(files: Files<'_>) -> Option<String> {
     if let Some(root) = files.0.picked() {
@@ -107,6 +115,7 @@ impl Config {
             env: read.table("env")?,
             places: BTreeMap::new(),
         };
+        fail_on(&toml)?;
         config.places =
             // What `[check]` allows is no part of a plan.
             KEYS.iter().filter(|key| **key != "check" && toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();

@@ -148,6 +148,7 @@ pub fn check_tree(tree: &dyn Tree, plan: Option<&Plan>, options: &CheckOptions) 
         suppressed,
         files: u32::try_from(cx.paths.len()).unwrap_or(u32::MAX),
         truncated: cx.truncated,
+        fail_on: suppressions.fail_on,
     }
 }
 
