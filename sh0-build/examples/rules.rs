@@ -18,7 +18,21 @@ What `sh0 check` looks for in a source tree, before anything is built. This page
 A tree begins with 100. Every rule that found something takes away the weight of its gravest finding, and half as much
 again (rounded up) when it found more than one: critical 40, high 15, medium 5, low 2, info 0. It ends at 0.
 
-`--fail-on LEVEL` fails when something at least as grave was found.
+`sh0 check --fail-on LEVEL` fails when something at least as grave was found.
+
+## Deployments
+
+Every deployment from source is checked before anything is built: its score, counts and worst findings are told and kept with
+it. Nothing is blocked unless the owner wants it, in `sh0.toml`:
+
+```toml
+[check]
+fail_on = \"high\" # info, low, medium, high, critical, or never
+```
+
+or in the settings of the app, which come first: `sh0 settings -a APP --fail-on high`. A deployment with a finding as grave
+as that fails before its build, and the old release serves on. `sh0 check` follows `fail_on` of `sh0.toml` too, unless
+`--fail-on` says something else.
 
 ## What is fine is said with a reason
 

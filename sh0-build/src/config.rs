@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sh0_core::model::{EnvKey, ProcessName, RelPath};
+use sh0_core::model::{EnvKey, FailOn, ProcessName, RelPath};
 use sh0_core::{Error, Result};
 
 use crate::draft::Draft;
@@ -55,6 +55,14 @@ pub(crate) struct Config {
     spa_fallback: Option<bool>,
     env: BTreeMap<EnvKey, String>,
     places: BTreeMap<&'static str, At>,
+}
+
+/// From which severity on findings of the health rules block a deployment.
+pub(crate) fn fail_on(toml: &Toml) -> Result<Option<FailOn>> {
+    let path = ["check", "fail_on"];
+    let Some(value) = toml.get(&path) else { return Ok(None) };
+    let parsed = value.as_str().unwrap_or_default().parse::<FailOn>();
+    parsed.map(Some).map_err(|error| Reader(toml).wrong(&path, &format!("is {value}"), error.hint()))
 }
 
 /// What `root` in the file of a tree says, and where, unless it is the tree itself.
@@ -111,6 +119,7 @@ impl Config {
             env: read.table("env")?,
             places: BTreeMap::new(),
         };
+        fail_on(&toml)?;
         config.places =
             // What `[check]` allows is no part of a plan; `root` was heard before.
             KEYS.iter().filter(|key| !matches!(**key, "check" | "root") && toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();

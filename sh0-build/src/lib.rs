@@ -68,12 +68,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
-use sh0_core::model::{AppSettings, EnvKey, Plan, RelPath};
-use sh0_core::traits::Planner;
+use sh0_core::model::{AppSettings, EnvKey, Plan, RelPath, Report};
+pub use sh0_core::model::{Export, ExportFile, ExportTarget};
+use sh0_core::traits::{CheckRequest, Planner};
+pub use sh0_core::traits::{ExportCron, ExportEnv, ExportInput};
 use sh0_core::{Error, Result};
+use tokio::runtime::Handle;
 
 pub use detect::{deployable_plan, plan_tree};
-pub use export::{Export, ExportCron, ExportEnv, ExportInput, ExportTarget, export};
+pub use export::export;
 pub use images::default_images;
 pub use rules::{CheckOptions, RuleInfo, check_tree, rule_table, to_sarif};
 pub use schema::{config_schema, plan_schema};
@@ -127,9 +130,32 @@ impl Detector {
 impl Planner for Detector {
     async fn plan(&self, tree: &Path, settings: &AppSettings) -> Result<Plan> {
         // A few dozen small reads: less than a hand-over to another thread costs on most trees.
-        let tree = DirTree::open(tree).map_err(|error| {
-            Error::from(error).context(format!("the folder of the app, {}, cannot be read", tree.display()))
-        })?;
-        deployable_plan(&tree, settings, &self.options)
+        deployable_plan(&open(tree)?, settings, &self.options)
     }
+
+    async fn check(&self, request: CheckRequest<'_>) -> Result<Report> {
+        let (tree, plan) = (open(request.tree)?, request.plan.clone());
+        let options = CheckOptions {
+            now: Some(request.now),
+            env: request.env.into_iter().map(String::from).collect(),
+            volumes: request.settings.volumes.iter().map(|volume| volume.path.to_string()).collect(),
+            ..CheckOptions::default()
+        };
+        // Every file is read: that may take long, and is no work for a thread that others wait for.
+        let work = move || check_tree(&tree, Some(&plan), &options);
+        match Handle::try_current() {
+            Ok(runtime) => runtime.spawn_blocking(work).await.map_err(|error| Error::internal(error.to_string())),
+            Err(_) => Ok(work()),
+        }
+    }
+
+    fn export(&self, app: &ExportInput<'_>, target: ExportTarget) -> Export {
+        export(app, target)
+    }
+}
+
+fn open(tree: &Path) -> Result<DirTree> {
+    DirTree::open(tree).map_err(|error| {
+        Error::from(error).context(format!("the folder of the app, {}, cannot be read", tree.display()))
+    })
 }

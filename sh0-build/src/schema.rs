@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
-use sh0_core::model::{EnvKey, Plan, ProcessName, RelPath};
+use sh0_core::model::{EnvKey, FailOn, Plan, ProcessName, RelPath};
 
 /// The schema of `sh0.toml`.
 ///
@@ -83,6 +83,8 @@ struct File {
 struct Check {
     /// Findings that are allowed.
     ignore: Option<Vec<Allowed>>,
+    /// How grave a finding has to be to block a deployment, and to make `sh0 check` fail; never when absent.
+    fail_on: Option<FailOn>,
 }
 
 /// A finding that is allowed.

@@ -13,7 +13,7 @@ fn twelve_shapes_and_seven_targets() {
     for shape in &shapes {
         for target in ExportTarget::ALL {
             let made = export(&shape.input(), target);
-            let own = made.files.keys().any(|path| !matches!(path.as_str(), "Dockerfile" | ".dockerignore"));
+            let own = made.files.first().is_some_and(|first| !first.is_build());
             assert!(own && !made.notes.is_empty(), "{} {}", shape.name.as_str(), target.as_str());
             assert_eq!(made, export(&shape.input(), target), "the same input, the same files");
             assert_eq!(target.as_str().parse::<ExportTarget>().unwrap(), target);
@@ -29,7 +29,8 @@ fn nothing_is_lost_silently() {
         let input = shape.input();
         for target in ExportTarget::ALL {
             let made = export(&input, target);
-            let said = made.files.values().cloned().chain(made.notes).collect::<Vec<_>>().join("\n");
+            let said =
+                made.files.into_iter().map(|file| file.contents).chain(made.notes).collect::<Vec<_>>().join("\n");
             let mut wanted: Vec<String> = input.domains.clone();
             wanted.extend(input.crons.iter().map(|cron| cron.schedule.clone()));
             wanted.extend(input.env.keys().map(|key| key.as_str().to_owned()));
@@ -53,6 +54,16 @@ fn nothing_is_lost_silently() {
     }
 }
 
+/// `$PORT` as the whole value of a variable stands for the port, as it does in instances.
+#[test]
+fn the_port_is_told_under_other_names_too() {
+    let shapes = shapes::all();
+    let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "everything").unwrap();
+    shape.plan.env.insert("ROCKET_PORT".parse().unwrap(), sh0_core::model::OWN_PORT.to_owned());
+    let made = export(&shape.input(), ExportTarget::Compose);
+    assert!(made.file("compose.yaml").unwrap().contains("ROCKET_PORT: \"4000\""));
+}
+
 #[test]
 fn the_whole_app_reads_well_everywhere() {
     let mut settings = insta::Settings::clone_current();
@@ -63,8 +74,8 @@ fn the_whole_app_reads_well_everywhere() {
     let shape = shapes.iter().find(|shape| shape.name.as_str() == "everything").unwrap();
     for target in ExportTarget::ALL {
         let made = export(&shape.input(), target);
-        let files = made.files.iter().filter(|(path, _)| !matches!(path.as_str(), "Dockerfile" | ".dockerignore"));
-        let mut text: String = files.map(|(path, text)| format!("--- {path}\n{text}")).collect();
+        let files = made.files.iter().filter(|file| !file.is_build());
+        let mut text: String = files.map(|file| format!("--- {}\n{}", file.path, file.contents)).collect();
         if target == ExportTarget::Vercel {
             text += &format!("--- notes\n{}\n", made.notes.join("\n"));
         }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use sh0_build::{CheckOptions, MemoryTree, Options, check_tree, plan_tree, rule_table, to_sarif};
-use sh0_core::model::{AppSettings, Category, Report, Severity};
+use sh0_core::model::{AppSettings, Category, FailOn, Report};
 
 struct Case {
     title: String,
@@ -148,7 +148,7 @@ fn the_score_follows_its_formula() {
     let score = |text: &str| check(&MemoryTree::from([("Dockerfile", text)]));
     assert_eq!(score(one).score, 95);
     assert_eq!(score(two).score, 92);
-    assert!(score(one).fails_on(Severity::Medium) && !score(one).fails_on(Severity::High));
+    assert!(score(one).fails_on(FailOn::Medium) && !score(one).fails_on(FailOn::High));
     let worst: String = (0..5).map(|n| format!("COPY missing{n} ./\nEXPOSE 99999{n} 22\nCMD x\nRUNX\n")).collect();
     let report = score(&format!(
         "FROM node:10\nARG API_TOKEN=abc123def\n{worst}FROM b\nCOPY --from=later x x\nFROM c AS later\n"

@@ -123,8 +123,9 @@ pub async fn run(programs: &Programs, runtime: RuntimeKind, kills: usize, seed: 
 }
 
 /// What is hit on purpose.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step::Fetch,
+    Step::Check,
     Step::Build,
     Step::Release,
     Step::Create,

@@ -1,12 +1,14 @@
 //! What callers want in one step, though it takes more than one operation.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use sh0_core::model::{
-    App, AppId, AppName, AppRef, AppSettings, Deployment, Destroying, Event, Page, ProjectRef, RuntimeKind, Source,
-    Support, suggest_label,
+    App, AppId, AppName, AppRef, AppSettings, Deployment, DeploymentId, DeploymentState, Destroying, Event, Page,
+    ProjectRef, RuntimeKind, Source, Support, suggest_label,
 };
 use sh0_core::ops::apps::{CreateApp, DeleteApp, GetApp, ListApps, UpdateApp};
 use sh0_core::ops::deployments::CreateDeployment;
@@ -21,6 +23,57 @@ use crate::Sh0;
 /// Apps that are not gone after so many looks stay.
 const LOOKS: u32 = 3000;
 const BETWEEN: Duration = Duration::from_millis(100);
+
+/// The name of the app that a folder is deployed as when nobody says: the folder's, or what comes nearest.
+pub(crate) fn name_of_folder(folder: &Path) -> Result<AppName> {
+    let folder = std::fs::canonicalize(folder)?;
+    Ok(suggest_label(&folder.file_name().unwrap_or_default().to_string_lossy()).parse()?)
+}
+
+/// A deployment, and where its app answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Released {
+    /// The app.
+    pub app: AppName,
+    /// The address that comes first.
+    pub url: Option<String>,
+    /// Every address.
+    pub urls: Vec<String>,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The number of the release that it made, once it has.
+    pub release: Option<u64>,
+    /// How far it is.
+    pub state: DeploymentState,
+}
+
+impl fmt::Display for Released {
+    /// What comes before the addresses.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.release {
+            Some(number) => write!(f, "{} v{number} is live at", self.app),
+            None => write!(f, "deployment {} of {} has begun; it will answer at", self.deployment, self.app),
+        }
+    }
+}
+
+/// An app that was destroyed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Destroyed {
+    /// Its name.
+    pub app: AppName,
+    /// Nothing is left of it.
+    pub gone: bool,
+}
+
+impl fmt::Display for Destroyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.gone {
+            true => write!(f, "{} is gone", self.app),
+            false => write!(f, "{} is being destroyed; `sh0 status` tells when it is gone", self.app),
+        }
+    }
+}
 
 impl Sh0 {
     /// What whoever is about to deploy should know first: that processes of this host are not kept from the platform's
@@ -62,6 +115,25 @@ impl Sh0 {
         self.call(create).await
     }
 
+    /// Deploys an app as [`deploy`](Sh0::deploy) does, and says where it answers. With `wait` that is once its release
+    /// serves, an error when it does not come to that; `see` gets to see what happens meanwhile.
+    pub async fn release(
+        &self,
+        create: CreateDeployment,
+        port: Option<u16>,
+        wait: bool,
+        see: impl Fn(&Event) + Send,
+    ) -> Result<Released> {
+        let mut deployment = self.deploy(create, port).await?;
+        if wait {
+            deployment = self.watched(&deployment, see).await?;
+            deployment.outcome()?;
+        }
+        let App { name, urls, .. } = self.call(GetApp { app: deployment.app.into() }).await?;
+        let Deployment { id, state, made, .. } = deployment;
+        Ok(Released { app: name, url: urls.first().cloned(), urls, deployment: id, release: made.number, state })
+    }
+
     /// Answers the app if somebody else was quicker.
     async fn create_for(&self, create: &CreateDeployment, port: Option<u16>) -> Result<Option<App>> {
         let AppRef::Name(project, name) = &create.app else { return Err(Error::not_found("app", &create.app)) };
@@ -73,12 +145,13 @@ impl Sh0 {
         }
     }
 
-    /// The app that a folder is deployed as when nobody says: its name is the folder's, or what comes nearest. A conflict
-    /// where that is an app of another source.
-    pub async fn app_of_folder(&self, folder: &Path, source: &Source) -> Result<AppRef> {
-        let folder = std::fs::canonicalize(folder)?;
-        let label = suggest_label(&folder.file_name().unwrap_or_default().to_string_lossy());
-        let app = AppRef::from(label.parse::<AppName>()?);
+    /// The app that a folder is deployed as: of this name, or when nobody says of the folder's, or what comes nearest; that
+    /// is a conflict where it is an app of another source.
+    pub async fn app_of_folder(&self, folder: &Path, source: &Source, name: Option<AppName>) -> Result<AppRef> {
+        if let Some(name) = name {
+            return Ok(name.into());
+        }
+        let app = AppRef::from(name_of_folder(folder)?);
         match self.find_app(&app).await?.and_then(|app| app.source) {
             Some(known) if known != *source => Err(Error::conflict(format!(
                 "the app {app} is there already, from another source; name this one with --name"
@@ -152,14 +225,14 @@ impl Sh0 {
         Ok(apps.len() as u64)
     }
 
-    /// Destroys an app, waits until nothing is left of it if `wait`, and answers what it was.
-    pub async fn destroy(&self, delete: DeleteApp, wait: bool) -> Result<App> {
+    /// Destroys an app, and waits until nothing is left of it if `wait`.
+    pub async fn destroy(&self, delete: DeleteApp, wait: bool) -> Result<Destroyed> {
         let app = self.call(GetApp { app: delete.app.clone() }).await?;
         self.call(delete).await?;
         if wait {
             self.gone(app.id).await?;
         }
-        Ok(app)
+        Ok(Destroyed { app: app.name, gone: wait })
     }
 
     /// What somebody wants deployed: a git repository (with a reference behind `#`), an image, a folder of this machine.

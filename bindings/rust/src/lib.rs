@@ -27,7 +27,7 @@
 //! | `client` | [`Sh0::connect`]: HTTP, HTTPS or a Unix socket; no engine, no SQLite |
 //! | `engine` | the engine over backends of your own, as a [`Platform`] for [`Sh0::hosting`] |
 //! | `embedded` | `Sh0::open`: the whole platform in this process, wired from a `Config` |
-//! | `build` | plans and health rules for source trees (`trees`), without a platform |
+//! | `build` | plans, health rules and exports for source trees (`trees`), without a platform |
 //! | `console` | commands inside instances joined to this program's own terminal |
 //! | `listen` | sockets for frontends that serve HTTP |
 //! | `docker` | the Docker runtime for `embedded` |
@@ -43,6 +43,7 @@ pub mod console;
 pub mod daemon;
 #[cfg(feature = "embedded")]
 mod embedded;
+pub mod export;
 mod facade;
 mod helpers;
 #[cfg(feature = "listen")]
@@ -64,6 +65,7 @@ pub use client::fuzz;
 #[cfg(feature = "embedded")]
 pub use embedded::{Config, Edge, Program, RuntimeChoice, SystemClock, holder};
 pub use facade::{Platform, Sh0};
+pub use helpers::{Destroyed, Released};
 #[cfg(feature = "engine")]
 pub use sh0_core::engine;
 pub use sh0_core::model::Secret;

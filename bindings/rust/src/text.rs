@@ -13,14 +13,16 @@
 //! Text from outside is shown without its control characters, so that no name or reason can drive a terminal; the lines
 //! that apps and builds print are shown as they are.
 
+mod export;
 mod plan;
 mod report;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sh0_core::Error;
-use sh0_core::model::{Bytes, EventKind, LogLine, Part, Timestamp};
+use sh0_core::model::{Bytes, Deployment, DeploymentState, EventKind, LogLine, Part, Timestamp};
 
+pub use export::{export, export_notes};
 pub use plan::plan;
 pub use report::report;
 
@@ -91,6 +93,17 @@ impl Progress {
             _ => format!("  {text}\n"),
         };
         format!("{}{line}", if self.terminal { "\r\x1b[K" } else { "" })
+    }
+}
+
+/// How far the deployment of an operation is; `None` is one that only stored something.
+pub fn settled(deployment: Option<&Deployment>) -> String {
+    match deployment {
+        None => "stored; the next deployment takes it along".into(),
+        Some(live) if live.state == DeploymentState::Live => {
+            format!("v{} is live", live.made.number.unwrap_or_default())
+        }
+        Some(begun) => format!("deployment {} has begun", begun.id),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Source trees on this machine: how they would be built, what will hurt. No platform is needed, and nothing is run.
+//! Source trees on this machine: how they would be built, what will hurt, how other platforms write them down. No platform
+//! is needed, and nothing is run.
 //!
 //! ```
 //! # fn main() -> sh0::Result<()> {
@@ -12,9 +13,16 @@
 use std::path::Path;
 
 use serde_json::Value;
-use sh0_build::{CheckOptions, DirTree, Options, check_tree, config_schema, plan_schema, plan_tree, to_sarif};
-use sh0_core::model::{AppSettings, ImagePlan, Plan, RelPath, Report, Timestamp};
-use sh0_core::{Error, Result};
+use sh0_build::{
+    CheckOptions, DirTree, ExportInput, Options, check_tree, config_schema, deployable_plan, plan_schema, plan_tree,
+    to_sarif,
+};
+use sh0_core::model::{AppRef, AppSettings, Export, ExportTarget, ImagePlan, Plan, RelPath, Report, Timestamp};
+use sh0_core::ops::apps::ExportApp;
+use sh0_core::{Code, Error, Result};
+
+use crate::Sh0;
+use crate::helpers::name_of_folder;
 
 /// How the app in a folder would be built and started, on an engine with BuildKit; `root` is the folder of the app in
 /// it, such as a member of a workspace.
@@ -51,6 +59,61 @@ pub fn check(folder: &Path, root: Option<RelPath>) -> Result<Report> {
 /// A report as SARIF 2.1.0, which code hosts show beside the lines.
 pub fn sarif(report: &Report) -> Value {
     to_sarif(report)
+}
+
+/// The app in a folder as the files of another platform: with the folder's name, and one instance of each process.
+///
+/// ```
+/// # fn main() -> sh0::Result<()> {
+/// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/apps/hello-node");
+/// let export = sh0::trees::export(folder.as_ref(), sh0::model::ExportTarget::Kubernetes)?;
+/// assert!(export.file("kubernetes.yaml").is_some_and(|text| text.contains("name: hello-node")));
+/// # Ok(())
+/// # }
+/// ```
+pub fn export(folder: &Path, target: ExportTarget) -> Result<Export> {
+    let (tree, settings) = (open(folder)?, AppSettings::default());
+    let plan = deployable_plan(&tree, &settings, &Options { buildkit: true, ..Options::default() })?;
+    let input = ExportInput {
+        name: &name_of_folder(folder)?,
+        plan: &plan,
+        settings: &settings,
+        scale: Default::default(),
+        env: Default::default(),
+        domains: Vec::new(),
+        crons: Vec::new(),
+        image: None,
+    };
+    Ok(sh0_build::export(&input, target))
+}
+
+/// Whether a word can only be a folder, and not an app: it begins with `.` or `/`, or is no name of an app, or has a `/` and
+/// is there.
+///
+/// ```
+/// use sh0::trees::is_folder;
+/// assert!(is_folder(".") && is_folder("../shop") && is_folder("My Shop") && is_folder("/srv/shop"));
+/// assert!(!is_folder("shop") && !is_folder("team/shop"));
+/// ```
+pub fn is_folder(word: &str) -> bool {
+    word.starts_with(['.', '/']) || word.parse::<AppRef>().is_err() || (word.contains('/') && Path::new(word).is_dir())
+}
+
+/// The app of this name as the files of another platform; or, where the platform has none or there is no platform, the
+/// folder of this name.
+pub async fn export_named(platform: Option<&Sh0>, word: &str, target: ExportTarget) -> Result<Export> {
+    let folder = Path::new(word);
+    let Some(platform) = platform.filter(|_| !is_folder(word)) else {
+        if !is_folder(word) && !folder.is_dir() {
+            let text = format!("no server runs that may have an app `{word}`, and there is no folder of this name");
+            return Err(Error::unavailable(text));
+        }
+        return export(folder, target);
+    };
+    match platform.call(ExportApp { app: word.parse()?, to: target }).await {
+        Err(error) if error.code() == Code::NotFound && folder.is_dir() => export(folder, target),
+        exported => exported,
+    }
 }
 
 /// The JSON Schema of what has this name: `plan`, or `sh0.toml`.

@@ -3,12 +3,11 @@
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-use sh0::model::{AppRef, Event};
-use sh0::ops::apps::GetApp;
+use serde_json::Value;
+use sh0::model::{AppRef, Deployment, Event};
 use sh0::ops::deployments::CreateDeployment;
 use sh0::text::Progress;
-use sh0::{Result, Sh0};
+use sh0::{Result, Sh0, text};
 
 use crate::place::Place;
 use crate::run::{Voice, colours};
@@ -51,24 +50,9 @@ pub(crate) async fn release(
     port: Option<u16>,
     detach: bool,
 ) -> Result<u8> {
-    let mut deployment = platform.deploy(create, port).await?;
-    if !detach {
-        deployment = platform.watched(&deployment, show(voice)).await?;
-        deployment.outcome()?;
-    }
-    let app = platform.call(GetApp { app: deployment.app.into() }).await?;
-    if voice.json {
-        voice.document(&json!({
-            "app": app.name, "url": app.urls.first(), "urls": app.urls,
-            "deployment": deployment.id, "release": deployment.made.number, "state": deployment.state,
-        }));
-        return Ok(0);
-    }
-    match deployment.made.number {
-        Some(number) => voice.say(format!("{} v{number} is live at", app.name)),
-        None => voice.say(format!("deployment {} of {} has begun; it will answer at", deployment.id, app.name)),
-    }
-    app.urls.iter().for_each(|url| voice.data(&format!("{url}\n")));
+    let released = platform.release(create, port, !detach, show(voice)).await?;
+    voice.tell(&released);
+    released.urls.iter().filter(|_| !voice.json).for_each(|url| voice.data(&format!("{url}\n")));
     Ok(0)
 }
 
@@ -78,14 +62,8 @@ pub(crate) async fn settle(voice: Voice, platform: &Sh0, mut output: Value, deta
     if voice.json {
         voice.document(&output);
     }
-    match deployment {
-        None => voice.say("stored; the next deployment takes it along"),
-        Some(begun) if detach => voice.say(format!("deployment {} has begun", begun.id)),
-        Some(ended) => {
-            ended.outcome()?;
-            voice.say(format!("v{} is live", ended.made.number.unwrap_or_default()));
-        }
-    }
+    deployment.iter().filter(|_| !detach).try_for_each(Deployment::outcome)?;
+    voice.say(text::settled(deployment.as_ref()));
     Ok(0)
 }
 

@@ -1,11 +1,11 @@
-//! `sh0 up`, `sh0 down` and `sh0 serve`: the platform in this process, or as a server in the background.
+//! `sh0 up`, `sh0 down`, `sh0 serve` and `sh0 uninstall`: the platform in this process, or as a server in the background.
 
 use std::env::{current_exe, home_dir, var, var_os};
 use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use sh0::console::interrupted;
+use sh0::console::{confirm, interrupted};
 use sh0::daemon::free_port;
 use sh0::model::AppName;
 use sh0::ops::deployments::CreateDeployment;
@@ -70,6 +70,16 @@ pub(crate) struct Serve {
     background: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Uninstall {
+    /// Remove all apps, volumes and data too
+    #[arg(long)]
+    purge: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
 /// `sh0 up`.
 pub(crate) async fn up(voice: Voice, place: &Place, up: Up, hosting_typed: bool) -> Result<u8> {
     let running = match place.running().await? {
@@ -105,10 +115,7 @@ pub(crate) async fn up(voice: Voice, place: &Place, up: Up, hosting_typed: bool)
 async fn deploy_folder(voice: Voice, place: &Place, platform: &Sh0, up: &Up) -> Result<u8> {
     platform.caution(place.runtime.kind()).await?.iter().for_each(|caution| voice.say(caution));
     let source = platform.folder(&up.path).await?;
-    let app = match &up.name {
-        Some(name) => name.clone().into(),
-        None => platform.app_of_folder(&up.path, &source).await?,
-    };
+    let app = platform.app_of_folder(&up.path, &source, up.name.clone()).await?;
     let create = CreateDeployment { app, source: Some(source), runtime: place.runtime.kind(), no_cache: false };
     deploy::release(voice, platform, create, up.port, false).await
 }
@@ -122,6 +129,32 @@ pub(crate) async fn down(voice: Voice, place: &Place) -> Result<u8> {
         None if left() => quiet(place, &place.data, true).await?.shutdown_with(true).await?,
         None => voice.say(format!("no server runs for {}", place.data.display())),
     }
+    Ok(0)
+}
+
+/// `sh0 uninstall`: says what it will do, asks, does it, says what is left.
+pub(crate) async fn uninstall(voice: Voice, place: &Place, uninstall: Uninstall) -> Result<u8> {
+    let data = place.data.display();
+    let running = place.here()?.running().await?;
+    // Never a folder that is not ours.
+    if running.is_none() && !place.data.join("sh0.db").is_file() {
+        voice.say(format!("nothing is installed in {data}"));
+        return Ok(0);
+    }
+    let fate = match uninstall.purge {
+        true => format!("then every app with its releases, volumes and data is REMOVED, and {data} with it"),
+        false => format!("{data} stays (--purge removes it, with every app and its data)"),
+    };
+    voice.say(format!("The server for {data} and all its apps are stopped; {fate}."));
+    if !uninstall.yes {
+        confirm("This is done at once.", "uninstall")?;
+    }
+    match (uninstall.purge, running) {
+        (true, Some(running)) => daemon::purge(running, &place.data).await?,
+        (true, None) => daemon::purge(quiet(place, &place.data, true).await?, &place.data).await?,
+        (false, _) => drop(down(voice, place).await?),
+    }
+    voice.say(format!("What is left: the program {}", current_exe()?.display()));
     Ok(0)
 }
 
@@ -183,10 +216,7 @@ impl Host {
 /// How the place's platform runs, its data in `data`; the proxy listens at `listen` unless `hosting` says where.
 fn config(place: &Place, data: &Path, hosting: &Hosting, child: bool, listen: SocketAddr) -> Result<Config> {
     let listen = if hosting.listen.is_empty() { vec![listen] } else { hosting.listen.clone() };
-    // Apps are no more public than the proxy is.
-    let public = listen.iter().any(|addr| !addr.ip().is_loopback());
-    let app_bind = if public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-    let mut config = Config::new(data).runtime(place.runtime).listen(listen).app_bind(app_bind.into());
+    let mut config = Config::new(data).runtime(place.runtime).listen(listen);
     config.image_mirror.clone_from(&hosting.image_mirror);
     config.docker_socket = hosting.docker_socket.clone().unwrap_or(config.docker_socket);
     config.path = var("PATH").ok();

@@ -1,7 +1,7 @@
 //! The command line of sh0: `sh0 up`, `sh0 deploy`, `sh0 logs` and the rest.
 //!
 //! `verbs.txt` lists the verbs that are an operation and nothing more; `args` makes their arguments and help from the
-//! operations' declarations and `run` runs them. `deploy`, `host` and `upkeep` hold the few verbs made by hand,
+//! operations' declarations and `run` runs them. `deploy` and `host` hold the few verbs made by hand,
 //! `look` those that need no server.
 //!
 //! ```
@@ -23,7 +23,6 @@ mod host;
 mod look;
 mod place;
 mod run;
-mod upkeep;
 mod verbs;
 
 use std::process::ExitCode;
@@ -46,10 +45,12 @@ enum Hand {
     Down,
     /// Deploy an app and switch traffic to it once it is healthy
     Deploy(deploy::Deploy),
+    /// Write an app, or the app in a folder, as the files of another platform; secrets are references
+    Export(look::Export),
     /// Run the server in the foreground: API and proxy
     Serve(host::Serve),
     /// Stop everything and say what is left; with --purge, remove that too
-    Uninstall(upkeep::Uninstall),
+    Uninstall(host::Uninstall),
     /// Run any operation of the API
     Call(Call),
 }
@@ -119,7 +120,8 @@ async fn dispatch(voice: Voice, matches: &ArgMatches) -> Result<u8> {
             Hand::Down => host::down(voice, place.here()?).await,
             Hand::Serve(serve) => host::serve(place.here()?, serve).await,
             Hand::Deploy(deploy) => deploy::deploy(voice, &place, deploy).await,
-            Hand::Uninstall(uninstall) => upkeep::uninstall(voice, &place, uninstall).await,
+            Hand::Export(export) => look::export(voice, &place, export).await,
+            Hand::Uninstall(uninstall) => host::uninstall(voice, &place, uninstall).await,
             Hand::Call(Call { operation, input, yes }) => {
                 let op = find(&operation).ok_or_else(|| Error::not_found("operation", &operation))?;
                 let job = Job { op, input, show: "json", yes, detach: true };

@@ -1,11 +1,14 @@
-//! `sh0 plan`, `sh0 check` and `sh0 schema`: what sh0 makes of a folder of this machine. They need no server.
+//! `sh0 plan`, `sh0 check` and `sh0 schema`: what sh0 makes of a folder of this machine. They need no server. And
+//! `sh0 export`, of a folder or of an app.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use sh0::{Result, model, text, trees};
+use sh0::model::{ExportTarget, FailOn, RelPath};
+use sh0::{Result, export, text, trees};
 
 use crate::exit::FOUND;
+use crate::place::Place;
 use crate::run::Voice;
 
 #[derive(Debug, Subcommand)]
@@ -17,7 +20,7 @@ pub(crate) enum Look {
         path: PathBuf,
         /// The folder of the app in it, such as a member of a workspace
         #[arg(long, value_name = "DIR")]
-        root: Option<model::RelPath>,
+        root: Option<RelPath>,
         /// Print the Dockerfile that sh0 writes for it
         #[arg(long)]
         dockerfile: bool,
@@ -29,13 +32,14 @@ pub(crate) enum Look {
         path: PathBuf,
         /// The folder of the app in it
         #[arg(long, value_name = "DIR")]
-        root: Option<model::RelPath>,
+        root: Option<RelPath>,
         /// Print SARIF 2.1.0, for code hosts
         #[arg(long)]
         sarif: bool,
-        /// End with exit code 9 on a finding as grave as this: info, low, medium, high or critical
+        /// End with exit code 9 on a finding as grave as this: info, low, medium, high, critical or never [default: as
+        /// sh0.toml says, else never]
         #[arg(long, value_name = "LEVEL")]
-        fail_on: Option<model::Severity>,
+        fail_on: Option<FailOn>,
     },
     /// Print a JSON Schema, for editors and validators
     Schema {
@@ -52,10 +56,42 @@ pub(crate) fn run(voice: Voice, look: Look) -> Result<u8> {
         Look::Plan { path, root, .. } => voice.show(&trees::plan(&path, root)?, text::plan),
         Look::Check { path, root, sarif, fail_on } => {
             let report = trees::check(&path, root)?;
-            found = fail_on.filter(|level| report.fails_on(*level)).map_or(0, |_| FOUND);
+            let level = fail_on.or(report.fail_on).unwrap_or_default();
+            found = if report.fails_on(level) { FOUND } else { 0 };
             if sarif { voice.document(&trees::sarif(&report)) } else { voice.show(&report, text::report) }
         }
         Look::Schema { of } => voice.data(&format!("{:#}\n", trees::schema(&of)?)),
     }
     Ok(found)
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// An app, as it serves; or a folder, which needs no server: what begins with `.` or `/`, or has the name of no app
+    #[arg(value_name = "APP|PATH")]
+    what: String,
+    /// The platform: compose, kubernetes, ecs, cloudrun, vercel, railway or render
+    #[arg(long, value_name = "PLATFORM")]
+    to: ExportTarget,
+    /// Write the files to this folder, or to a file of this name [default: print the platform's own]
+    #[arg(short, long, value_name = "DIR|FILE")]
+    output: Option<PathBuf>,
+    /// Overwrite files that are there
+    #[arg(long, requires = "output")]
+    force: bool,
+}
+
+/// `sh0 export`. A server is asked where an app may be meant.
+pub(crate) async fn export(voice: Voice, place: &Place, asked: Export) -> Result<u8> {
+    let platform = if trees::is_folder(&asked.what) { None } else { place.running().await? };
+    let export = trees::export_named(platform.as_ref(), &asked.what, asked.to).await?;
+    if let Some(output) = &asked.output {
+        let written = export::write(&export, output, asked.force)?;
+        written.iter().for_each(|path| voice.say(format!("wrote {}", path.display())));
+    }
+    if asked.output.is_none() || voice.json {
+        voice.show(&export, text::export);
+    }
+    text::export_notes(&export).iter().for_each(|note| voice.say(note));
+    Ok(0)
 }

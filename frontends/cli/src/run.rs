@@ -1,5 +1,6 @@
 //! Runs one operation: input to the platform, output to the person or, with `--json`, to the program.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write as _};
 
 use futures_util::StreamExt;
@@ -7,9 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 use sh0::ops::fields::summary;
 use sh0::ops::{OpDef, OpKind, Risk};
-use sh0::{Result, Sh0, console, text};
+use sh0::{Error, Result, Sh0, console, text};
 
-use crate::{deploy, upkeep};
+use crate::deploy;
 
 /// How this run of the program talks to whoever started it.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,11 @@ impl Voice {
         if !self.json {
             eprintln!("{}", text.as_ref());
         }
+    }
+
+    /// What was done: as JSON, or in words beside the data.
+    pub(crate) fn tell<T: Serialize + Display>(self, done: &T) {
+        if self.json { self.document(done) } else { self.say(done.to_string()) }
     }
 
     /// One item of a stream, or a line of a list: NDJSON for programs.
@@ -93,7 +99,8 @@ pub(crate) async fn run(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
 
 async fn unary(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
     if job.show == "gone" {
-        return upkeep::destroy(voice, platform, job).await;
+        voice.tell(&platform.destroy(serde_json::from_value(job.input)?, !job.detach).await?);
+        return Ok(0);
     }
     let output = platform.call_whole(job.op, job.input).await?;
     let items = text::items(&output);
@@ -104,8 +111,18 @@ async fn unary(voice: Voice, platform: &Sh0, job: Job) -> Result<u8> {
         show if voice.json || show == "json" => voice.document(&output),
         "lines" => items.iter().for_each(|item| voice.item(job.show, item)),
         "done" => voice.say("done"),
-        "open" => upkeep::open(voice, &output)?,
+        "open" => open(voice, &output)?,
         show => voice.data(&text::output(show, &output)),
     }
     Ok(0)
+}
+
+/// `sh0 open`: prints the address of an app, and shows it where there is a browser.
+fn open(voice: Voice, app: &Value) -> Result<()> {
+    let url = app["urls"][0].as_str().ok_or_else(|| Error::conflict("it has no address: deploy it first"))?;
+    voice.data(&format!("{url}\n"));
+    if ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some()) {
+        console::browse(url);
+    }
+    Ok(())
 }

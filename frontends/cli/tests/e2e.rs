@@ -371,6 +371,8 @@ fn tokens_open_the_api_over_tcp_as_far_as_their_role_goes() {
     let live: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(get(live["url"].as_str().unwrap()).as_deref(), Some("from afar"));
     assert_eq!(remote(&reader, &["env", "list", "-a", "far", "--values"]).0, Some(4));
+    let (code, out, _) = remote(&reader, &["export", "far", "--to", "compose"]);
+    assert!(code == Some(0) && out.starts_with("# far for Docker Compose"), "{out}");
     assert_eq!(remote(&admin, &["down"]).0, Some(2), "only the machine itself");
     machine.ok("tokens revoke boss --yes");
     assert_eq!(remote(&admin, &["apps"]).0, Some(4));
@@ -447,6 +449,97 @@ fn settings_change_one_by_one() {
     machine.ok("domains add -a web app.example.com");
     assert!(machine.ok("domains -a web").contains("app.example.com"));
     machine.ok("domains remove -a web app.example.com --yes");
+}
+
+#[test]
+fn a_deployment_is_checked_and_can_be_blocked() {
+    let machine = Machine::new();
+    let live = machine.up(&machine.tree("web", &page("calm")));
+    let url = live["url"].as_str().unwrap();
+    let key = "key.pem";
+    let pem = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAu1SU1LfVLPHCozMxH2Mo4lgOEePzNm0tRgeLezV6ffAt0gun\n";
+    let careless = machine.tree("careless", &[("index.html", "careless"), (key, pem)]);
+    let deploy = format!("deploy {} -a web", careless.display());
+    let (code, _, err) = machine.run(&deploy.split(' ').collect::<Vec<_>>());
+    assert_eq!(code, 0, "nothing is blocked unless somebody asks for it: {err}");
+    assert!(err.contains("health rules: score") && err.contains("key.pem:1 SEC01"), "{err}");
+    assert_eq!(get(url).as_deref(), Some("careless"));
+    machine.ok("rollback -a web");
+    assert_eq!(get(url).as_deref(), Some("calm"));
+
+    assert_eq!(machine.json("settings -a web --fail-on high")["settings"]["fail_on"], "high");
+    let (code, problem) = machine.fails("settings -a web --fail-on worst");
+    assert!(code == 2 && problem["detail"].as_str().unwrap().contains("critical"), "{problem}");
+    let (code, problem) = machine.fails(&deploy);
+    assert_eq!(code, 7);
+    for word in ["in the step check", "high or graver", "key.pem:1 SEC01", "Nothing was built"] {
+        assert!(problem["detail"].as_str().unwrap().contains(word), "{word}: {problem}");
+    }
+    assert_eq!(get(url).as_deref(), Some("calm"), "the old release serves on");
+    let deployments = machine.json("deployments list -a web");
+    let blocked = &deployments["items"][0];
+    assert_eq!((&blocked["state"], &blocked["step"]), (&json!("failed"), &json!("check")));
+    assert_eq!(blocked["made"]["check"]["findings"][0]["rule"], "SEC01");
+    assert!(blocked["made"].get("artifact").is_none(), "{blocked:#}");
+
+    fs::write(careless.join("sh0.toml"), "[check]\nignore = [{ rule = \"SEC01\", reason = \"a demo's key\" }]\n")
+        .unwrap();
+    machine.ok(&deploy);
+    assert_eq!(get(url).as_deref(), Some("careless"), "what its owner allows passes");
+
+    // Without settings the tree's own policy counts, from the first deployment on.
+    fs::write(careless.join("sh0.toml"), "[check]\nfail_on = \"critical\"\n").unwrap();
+    let (code, problem) = machine.fails(&format!("deploy {} -a other", careless.display()));
+    assert!(code == 7 && problem["detail"].as_str().unwrap().contains("sh0.toml (check.fail_on)"), "{problem}");
+}
+
+#[test]
+fn an_app_is_exported_as_it_serves_and_without_its_secrets() {
+    let machine = Machine::new();
+    let files = [("Procfile", "web: python3 -m http.server $PORT\nworker: sleep 1000\n"), ("index.html", "x")];
+    machine.up(&machine.tree("web", &files));
+    machine.ok("env set -a web DB_URL=postgres://hunter2 --stage");
+    machine.ok("volumes add -a web data /data");
+    machine.ok("settings -a web --health-path /index.html --memory 256M");
+    machine.ok("domains add -a web shop.example.com");
+    machine.ok("scale -a web worker=3");
+    machine.ok("restart -a web");
+    let kubernetes = machine.ok("export web --to kubernetes");
+    for word in [
+        "name: web",
+        "python3 -m http.server",
+        "sleep 1000",
+        "replicas: 3",
+        "DB_URL",
+        "shop.example.com",
+        "/data",
+        "/index.html",
+        "256Mi",
+    ] {
+        assert!(kubernetes.contains(word), "{word}: {kubernetes}");
+    }
+    for target in ["compose", "kubernetes", "ecs", "cloudrun", "vercel", "railway", "render"] {
+        let export = machine.json(&format!("export web --to {target}"));
+        let text = export.to_string();
+        assert!(text.contains("DB_URL") && !text.contains("hunter2"), "{text}");
+        assert_eq!(export, machine.json(&format!("call apps.export --input {{\"app\":\"web\",\"to\":\"{target}\"}}")));
+    }
+    let out = machine.folder.path().join("out");
+    machine.ok(&format!("export web --to railway -o {}", out.display()));
+    assert!(out.join("railway.web.toml").is_file() && out.join("railway.worker.toml").is_file());
+    // A word is an app before it is a folder; a path never is one.
+    let trees = machine.folder.path().join("trees");
+    machine.tree("other", &page("y"));
+    let exported = |what: &str| {
+        let output = machine.command(&["export", what, "--to", "compose"]).current_dir(&trees).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert!(exported("web").1.contains("DB_URL"));
+    assert!(!exported("./web").1.contains("DB_URL"));
+    assert!(exported("other").1.starts_with("# other for Docker Compose"));
+    assert_eq!(exported("nothing").0, 5);
+    machine.ok("apps create new");
+    assert_eq!(machine.fails("export new --to compose").0, 6);
 }
 
 #[test]

@@ -164,6 +164,67 @@ fn a_check_tells_what_to_do_and_can_fail() {
 }
 
 #[test]
+fn a_check_follows_what_the_owner_wants() {
+    let policy = |level: &str| {
+        let careless = careless();
+        fs::write(careless.tree().join("sh0.toml"), format!("[check]\nfail_on = \"{level}\"\n")).unwrap();
+        careless
+    };
+    let strict = policy("low");
+    assert_eq!(strict.run("check").0, 9);
+    assert_eq!(strict.run("check --fail-on never").0, 0, "what is typed comes first");
+    assert_eq!(strict.json("check --json --fail-on never")["fail_on"], "low");
+    let allowed = "ignore = [{ rule = \"SEC06\", reason = \"a test\" }]\n";
+    fs::write(strict.tree().join("sh0.toml"), format!("[check]\nfail_on = \"high\"\n{allowed}")).unwrap();
+    let report = strict.json("check --json --fail-on never");
+    let grave = |finding: &Value| finding["severity"] == "high" || finding["severity"] == "critical";
+    let left = report["findings"].as_array().unwrap().iter().any(grave);
+    assert_eq!(strict.run("check").0, if left { 9 } else { 0 });
+    assert!(!left, "only what is allowed was grave: {report:#}");
+
+    let wrong = policy("worst");
+    let (code, _, err) = wrong.run("plan");
+    assert_eq!(code, 2, "{err}");
+    for word in ["sh0.toml:2", "check.fail_on", "worst", "low, medium, high, critical or never"] {
+        assert!(err.contains(word), "{word}: {err}");
+    }
+    assert!(wrong.ok("check").contains("ENV06"));
+}
+
+#[test]
+fn a_folder_is_exported_without_a_server() {
+    let shop = shop();
+    let (code, out, err) = shop.run("export . --to compose");
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("# tree for Docker Compose") && out.contains("node worker.js"), "{out}");
+    assert_eq!(err, "compose.yaml needs Dockerfile, .dockerignore beside it\n");
+    for target in ["compose", "kubernetes", "ecs", "cloudrun", "vercel", "railway", "render"] {
+        let export = serde_json::from_str::<Value>(&shop.run(&format!("export . --to {target} --json")).1).unwrap();
+        assert_eq!(export["target"], target);
+        assert!(!export["files"][0]["contents"].as_str().unwrap().is_empty(), "{export:#}");
+        assert!(export.to_string().contains("node migrate.js"), "carried or told: {export:#}");
+    }
+    let several = shop.run("export . --to ecs").1;
+    assert!(several.contains("==> ecs/web.yaml <==") && several.contains("==> ecs/worker.yaml <=="), "{several}");
+
+    let (code, out, err) = shop.run("export . --to compose -o deploy/shop.yaml");
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    let read = |path: &str| fs::read_to_string(shop.tree().join("deploy").join(path)).unwrap();
+    assert!(read("shop.yaml").contains("services:") && read("Dockerfile").contains("FROM node:22"));
+    fs::write(shop.tree().join("deploy/shop.yaml"), "mine").unwrap();
+    let (code, _, err) = shop.run("export . --to compose -o deploy/shop.yaml");
+    assert!(code == 6 && err.contains("deploy/shop.yaml is there") && err.contains("--force"), "{code}: {err}");
+    assert_eq!(read("shop.yaml"), "mine");
+    assert_eq!(shop.run("export . --to compose -o deploy/shop.yaml --force").0, 0);
+    assert_ne!(read("shop.yaml"), "mine");
+
+    assert_eq!(shop.run("export ./nowhere --to compose").0, 5);
+    let (code, _, err) = shop.run("export . --to nomad");
+    assert!(code == 2 && err.contains("cloudrun"), "{code}: {err}");
+    assert_eq!(Place::of(&[]).run("export . --to compose").0, 7, "there is no app in it");
+}
+
+#[test]
 fn only_a_terminal_gets_colours() {
     let place = shop();
     assert!(!place.ok("plan").contains('\x1b'));

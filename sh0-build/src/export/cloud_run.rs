@@ -2,10 +2,10 @@
 //! (run.googleapis.com, v1).
 
 use super::yaml::{Map, Node, body, comments, texts};
-use super::{App, Export};
+use super::{App, Written};
 
-pub(super) fn export(app: &App<'_>) -> Export {
-    let mut export = Export::default();
+pub(super) fn export(app: &App<'_>) -> Written {
+    let mut export = Written::default();
     let mut notes = vec![
         app.headline("Google Cloud Run"),
         "Apply it: gcloud run services replace cloudrun.yaml; jobs: gcloud run jobs replace NAME.yaml".to_owned(),

@@ -3,10 +3,10 @@
 use sh0_core::model::ImagePlan;
 
 use super::yaml::{Map, Node, document, texts};
-use super::{App, Export, Process};
+use super::{App, Process, Written};
 
-pub(super) fn export(app: &App<'_>) -> Export {
-    let mut export = Export::default();
+pub(super) fn export(app: &App<'_>) -> Written {
+    let mut export = Written::default();
     let mut notes = vec![app.headline("Docker Compose")];
     let dockerfile = app.dockerfile(&mut export.files);
     let source = source(app, dockerfile.as_deref(), &mut notes);
@@ -65,7 +65,10 @@ fn source(app: &App<'_>, dockerfile: Option<&str>, notes: &mut Vec<String>) -> M
             Map::new()
                 .with("image", "caddy:2.10-alpine")
                 .with("command", texts(serve.into_iter().chain([format!(":{}", app.port)])))
-                .with("volumes", texts([format!("./{folder}:/srv:ro")]))
+                .with(
+                    "volumes",
+                    texts([if folder == "." { ".:/srv:ro".to_owned() } else { format!("./{folder}:/srv:ro") }]),
+                )
         }
         _ => Map::new().with("image", app.image(notes)),
     }

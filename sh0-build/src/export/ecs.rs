@@ -2,7 +2,7 @@
 //! `aws ecs register-task-definition --cli-input-yaml` reads.
 
 use super::yaml::{Map, Node, document, texts};
-use super::{App, Export};
+use super::{App, Written};
 
 /// CPU units and the memory in MiB that goes with them (Amazon ECS developer guide, "Task CPU and memory").
 const SIZES: &[(u64, u64, u64, u64)] = &[
@@ -15,8 +15,8 @@ const SIZES: &[(u64, u64, u64, u64)] = &[
     (16_384, 32_768, 122_880, 8_192),
 ];
 
-pub(super) fn export(app: &App<'_>) -> Export {
-    let mut export = Export::default();
+pub(super) fn export(app: &App<'_>) -> Written {
+    let mut export = Written::default();
     let mut common = vec![
         app.headline("Amazon ECS on Fargate"),
         "Register it: aws ecs register-task-definition --cli-input-yaml file://NAME.yaml".to_owned(),

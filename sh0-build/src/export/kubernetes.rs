@@ -3,10 +3,10 @@
 use sh0_core::model::ImagePlan;
 
 use super::yaml::{Map, Node, body, comments, texts};
-use super::{App, Export, Process};
+use super::{App, Process, Written};
 
-pub(super) fn export(app: &App<'_>) -> Export {
-    let mut export = Export::default();
+pub(super) fn export(app: &App<'_>) -> Written {
+    let mut export = Written::default();
     let mut notes = vec![app.headline("Kubernetes")];
     app.dockerfile(&mut export.files);
     let image = app.image(&mut notes);

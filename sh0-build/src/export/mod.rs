@@ -14,115 +14,17 @@ mod yaml;
 
 use std::collections::BTreeMap;
 
-use sh0_core::Error;
-use sh0_core::model::{AppName, AppSettings, EnvKey, ImagePlan, Plan, ProcessName, exec_line, shell};
+use sh0_core::model::{EnvKey, Export, ExportFile, ExportTarget, ImagePlan, OWN_PORT, exec_line, shell};
+use sh0_core::traits::{ExportEnv, ExportInput};
 
 use crate::DEFAULT_PORT;
 
-/// What is exported.
-#[derive(Debug, Clone)]
-pub struct ExportInput<'a> {
-    /// The app's name.
-    pub name: &'a AppName,
-    /// How it is built and started.
-    pub plan: &'a Plan,
-    /// Its port, health check, resources, volumes and release command.
-    pub settings: &'a AppSettings,
-    /// How many instances of each process; 1 when absent.
-    pub scale: BTreeMap<ProcessName, u32>,
-    /// Its variables.
-    pub env: BTreeMap<EnvKey, ExportEnv>,
-    /// Its host names.
-    pub domains: Vec<String>,
-    /// What runs at fixed times.
-    pub crons: Vec<ExportCron>,
-    /// The image, for platforms that only take images; a name to fill in when absent.
-    pub image: Option<String>,
-}
-
-/// The value of a variable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExportEnv {
-    /// As it is.
-    Plain(String),
-    /// Only its name is exported.
-    Secret,
-}
-
-/// A command that runs at fixed times.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExportCron {
-    /// Its name: lower-case letters, digits and dashes.
-    pub name: String,
-    /// When, in the five fields of cron.
-    pub schedule: String,
-    /// What.
-    pub command: String,
-}
-
-/// Another platform.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExportTarget {
-    /// Docker Compose.
-    Compose,
-    /// Kubernetes.
-    Kubernetes,
-    /// Amazon ECS on Fargate.
-    Ecs,
-    /// Google Cloud Run.
-    CloudRun,
-    /// Vercel.
-    Vercel,
-    /// Railway.
-    Railway,
-    /// Render.
-    Render,
-}
-
-impl ExportTarget {
-    /// All of them.
-    pub const ALL: [ExportTarget; 7] = [
-        ExportTarget::Compose,
-        ExportTarget::Kubernetes,
-        ExportTarget::Ecs,
-        ExportTarget::CloudRun,
-        ExportTarget::Vercel,
-        ExportTarget::Railway,
-        ExportTarget::Render,
-    ];
-
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ExportTarget::Compose => "compose",
-            ExportTarget::Kubernetes => "kubernetes",
-            ExportTarget::Ecs => "ecs",
-            ExportTarget::CloudRun => "cloudrun",
-            ExportTarget::Vercel => "vercel",
-            ExportTarget::Railway => "railway",
-            ExportTarget::Render => "render",
-        }
-    }
-}
-
-impl std::str::FromStr for ExportTarget {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        ExportTarget::ALL.into_iter().find(|target| target.as_str() == text).ok_or_else(|| {
-            let known: Vec<&str> = ExportTarget::ALL.iter().map(|target| target.as_str()).collect();
-            Error::invalid("to", format!("there is no export to `{text}`"), format!("there are {}", known.join(", ")))
-        })
-    }
-}
-
-/// The files of the other platform.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Export {
+/// What an exporter writes.
+#[derive(Default)]
+struct Written {
     /// Path and text.
-    pub files: BTreeMap<String, String>,
-    /// What the platform cannot carry, or what is left to do by hand.
-    pub notes: Vec<String>,
+    files: BTreeMap<String, String>,
+    notes: Vec<String>,
 }
 
 /// The app as the files of another platform. The same input gives the same files.
@@ -139,12 +41,13 @@ pub struct Export {
 ///     name: &name, plan: &plan, settings: &settings, scale: Default::default(), env: Default::default(),
 ///     domains: vec![], crons: vec![], image: None,
 /// };
-/// assert!(export(&input, ExportTarget::Compose).files["compose.yaml"].contains("services:"));
+/// let files = export(&input, ExportTarget::Compose);
+/// assert!(files.file("compose.yaml").is_some_and(|text| text.contains("services:")));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn export(input: &ExportInput<'_>, target: ExportTarget) -> Export {
     let app = App::new(input);
-    match target {
+    let Written { files, notes } = match target {
         ExportTarget::Compose => compose::export(&app),
         ExportTarget::Kubernetes => kubernetes::export(&app),
         ExportTarget::Ecs => ecs::export(&app),
@@ -152,7 +55,10 @@ pub fn export(input: &ExportInput<'_>, target: ExportTarget) -> Export {
         ExportTarget::Vercel => vercel::export(&app),
         ExportTarget::Railway => railway::export(&app),
         ExportTarget::Render => render_yaml::export(&app),
-    }
+    };
+    let mut files: Vec<ExportFile> = files.into_iter().map(|(path, contents)| ExportFile { path, contents }).collect();
+    files.sort_by_key(|file| (file.is_build(), file.path == ".dockerignore"));
+    Export { target, files, notes }
 }
 
 /// The input, with what every target asks for worked out.
@@ -219,9 +125,11 @@ impl<'a> App<'a> {
 
     /// The plan's variables and the app's, the app's own winning; `PORT` too.
     fn plain_env(&self) -> BTreeMap<String, String> {
-        let mut env: BTreeMap<String, String> =
-            self.input.plan.env.iter().map(|(key, value)| (key.as_str().to_owned(), value.clone())).collect();
-        env.insert("PORT".into(), self.port.to_string());
+        let port = self.port.to_string();
+        let told = |value: &String| if value == OWN_PORT { port.clone() } else { value.clone() };
+        let plan = self.input.plan.env.iter();
+        let mut env: BTreeMap<_, _> = plan.map(|(key, value)| (key.as_str().to_owned(), told(value))).collect();
+        env.insert("PORT".into(), port);
         for (key, value) in &self.input.env {
             match value {
                 ExportEnv::Plain(value) => env.insert(key.as_str().to_owned(), value.clone()),

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use sh0_core::model::ImagePlan;
 
 use super::yaml::comments;
-use super::{App, Export};
+use super::{App, Written};
 
-pub(super) fn export(app: &App<'_>) -> Export {
-    let mut export = Export::default();
+pub(super) fn export(app: &App<'_>) -> Written {
+    let mut export = Written::default();
     let mut common = vec![app.headline("Railway")];
     let dockerfile = app.dockerfile(&mut export.files);
     let keys: Vec<&str> = app.input.env.keys().map(|key| key.as_str()).collect();

@@ -3,10 +3,10 @@
 use sh0_core::model::ImagePlan;
 
 use super::yaml::{Map, Node, document, texts};
-use super::{App, Export};
+use super::{App, Written};
 
-pub(super) fn export(app: &App<'_>) -> Export {
-    let mut export = Export::default();
+pub(super) fn export(app: &App<'_>) -> Written {
+    let mut export = Written::default();
     let mut notes = vec![app.headline("Render")];
     let plan = app.input.plan;
     let mut services: Vec<Node> = Vec::new();
@@ -87,7 +87,7 @@ enum Source {
     Image(String),
 }
 
-fn source(app: &App<'_>, export: &mut Export, notes: &mut Vec<String>) -> Source {
+fn source(app: &App<'_>, export: &mut Written, notes: &mut Vec<String>) -> Source {
     match app.dockerfile(&mut export.files) {
         Some(path) => Source::Dockerfile(path),
         None => Source::Image(app.image(notes)),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{App, Export};
+use super::{App, Written};
 
 /// sh0's framework, Vercel's slug.
 const FRAMEWORKS: &[(&str, &str)] = &[
@@ -39,7 +39,7 @@ const FRAMEWORKS: &[(&str, &str)] = &[
     ("elysia", "elysia"),
 ];
 
-pub(super) fn export(app: &App<'_>) -> Export {
+pub(super) fn export(app: &App<'_>) -> Written {
     let plan = app.input.plan;
     let mut notes = vec![
         app.headline("Vercel"),
@@ -100,5 +100,5 @@ pub(super) fn export(app: &App<'_>) -> Export {
         notes.push("Health check and limits are left out.".into());
     }
     let text = serde_json::to_string_pretty(&file).unwrap_or_default() + "\n";
-    Export { files: [("vercel.json".to_owned(), text)].into(), notes }
+    Written { files: [("vercel.json".to_owned(), text)].into(), notes }
 }

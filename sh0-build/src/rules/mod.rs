@@ -178,6 +178,7 @@ fn checked(tree: &dyn Tree, plan: Option<&Plan>, options: &CheckOptions) -> Repo
         suppressed,
         files: u32::try_from(cx.paths.len()).unwrap_or(u32::MAX),
         truncated: cx.truncated,
+        fail_on: suppressions.fail_on,
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) static RULES: &[Rule] = &[
         name: "bad-suppression",
         category: Configuration,
         severity: Severity::Medium,
-        title: "An entry of `[check]` in sh0.toml allows nothing",
+        title: "An entry of `[check]` in sh0.toml has no effect",
         why: "It looks as if a finding were looked at and allowed, and it is not.",
         fix: "Write `{ rule = \"SEC05\", path = \"docs\", reason = \"why it is fine\" }`.",
         check: Check::Tree(|cx, hits| {

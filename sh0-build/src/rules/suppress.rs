@@ -1,14 +1,17 @@
 //! What the owner allows: in `sh0.toml`, or by a comment at the place itself. A reason is asked for.
 
-use sh0_core::model::Finding;
+use sh0_core::model::{FailOn, Finding};
 
 use super::context::Context;
 use super::ignore::wildcard;
+use crate::config::{FILE, fail_on};
 use crate::text::Toml;
 
 /// The entries of `[check] ignore`, and what is wrong with them.
 pub(super) struct Suppressions {
     entries: Vec<Entry>,
+    /// What the owner wants to fail on.
+    pub(super) fail_on: Option<FailOn>,
 }
 
 pub(super) struct Entry {
@@ -27,7 +30,9 @@ pub(super) struct Broken {
 
 impl Suppressions {
     pub(super) fn read(cx: &Context<'_>) -> Suppressions {
-        Suppressions { entries: entries(cx).0 }
+        let toml = Toml::read(cx.files, FILE).and_then(Result::ok);
+        let fail_on = toml.and_then(|toml| fail_on(&toml).ok().flatten());
+        Suppressions { entries: entries(cx).0, fail_on }
     }
 
     /// The owner's reason for a finding, and where it is said.
@@ -69,14 +74,18 @@ fn comment(cx: &Context<'_>, finding: &Finding) -> Option<(String, String)> {
 
 /// Entries of the file that are whole, and those that are not.
 pub(super) fn entries(cx: &Context<'_>) -> (Vec<Entry>, Vec<Broken>) {
-    let Some(Ok(toml)) = Toml::read(cx.files, crate::config::FILE) else { return Default::default() };
+    let Some(Ok(toml)) = Toml::read(cx.files, FILE) else { return Default::default() };
     let Some(check) = toml.get(&["check"]) else { return Default::default() };
     let line = toml.at(&["check"]).line;
     let broken = |message: String| Broken { line, message };
     let known: Vec<(&str, &str)> = super::rules().map(|rule| (rule.id, rule.name)).collect();
     let (mut entries, mut wrong) = (Vec::new(), Vec::new());
-    if let Some(other) = check.as_table().and_then(|table| table.keys().find(|key| *key != "ignore")) {
-        wrong.push(broken(format!("check.{other} is unknown; there is `ignore`")));
+    let keys = ["fail_on", "ignore"];
+    if let Some(other) = check.as_table().and_then(|table| table.keys().find(|key| !keys.contains(&key.as_str()))) {
+        wrong.push(broken(format!("check.{other} is unknown; there are `ignore` and `fail_on`")));
+    }
+    if let Err(error) = fail_on(&toml) {
+        wrong.push(Broken { line: toml.at(&["check", "fail_on"]).line, message: error.detail().to_owned() });
     }
     let list = check.get("ignore").and_then(|list| list.as_array()).map(Vec::as_slice).unwrap_or_default();
     for entry in list {
@@ -98,7 +107,7 @@ pub(super) fn entries(cx: &Context<'_>) -> (Vec<Entry>, Vec<Broken>) {
             rule: rule.to_owned(),
             path: text("path").map(str::to_owned),
             reason: reason.to_owned(),
-            by: crate::config::FILE.to_owned(),
+            by: FILE.to_owned(),
         });
     }
     (entries, wrong)

@@ -164,8 +164,8 @@ pub fn files() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for shape in all() {
         for target in sh0_build::ExportTarget::ALL {
-            for (path, text) in sh0_build::export(&shape.input(), target).files {
-                files.insert(format!("{}/{}/{path}", target.as_str(), shape.name.as_str()), text);
+            for file in sh0_build::export(&shape.input(), target).files {
+                files.insert(format!("{target}/{}/{}", shape.name.as_str(), file.path), file.contents);
             }
         }
     }

@@ -277,7 +277,7 @@ pub(crate) fn processes(release: &Release) -> BTreeMap<ProcessName, Option<Strin
 }
 
 /// The port on which `web` listens inside a container.
-fn container_port(release: &Release) -> u16 {
+pub(crate) fn container_port(release: &Release) -> u16 {
     release.settings.port.or(release.plan.port).or(release.artifact.port).unwrap_or(DEFAULT_PORT)
 }
 

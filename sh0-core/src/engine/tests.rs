@@ -4,7 +4,9 @@
 
 mod access;
 mod cancel;
+mod check;
 mod env;
+mod export;
 mod fakes;
 mod health;
 mod hosts;

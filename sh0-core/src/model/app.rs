@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AbsPath, AppId, AppName, Bytes, DeploymentId, MilliCpus, Millis, ProcessName, ProjectId, RelPath, ReleaseId,
-    Source, Timestamp, Upstream, UrlPath, VolumeName,
+    AbsPath, AppId, AppName, Bytes, DeploymentId, FailOn, MilliCpus, Millis, ProcessName, ProjectId, RelPath,
+    ReleaseId, Source, Timestamp, Upstream, UrlPath, VolumeName,
 };
 
 /// Process types that people run by hand, or that another platform runs at its own time: `console` and `rake` of Heroku's
@@ -179,6 +179,10 @@ pub struct AppSettings {
     /// How long an instance may take to end after SIGTERM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_grace: Option<Millis>,
+    /// How grave a finding of the health rules has to be to block a deployment; as `sh0.toml` says when absent, never when
+    /// that says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fail_on: Option<FailOn>,
     /// What an instance may use.
     pub resources: Resources,
     /// Folders that outlive releases.

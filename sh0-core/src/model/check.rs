@@ -1,5 +1,8 @@
 //! What a check of a source tree found.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,17 +24,87 @@ pub struct Report {
     /// The tree was larger than what is looked at; the rest was left out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// What the owner of the tree wants to fail on, where `sh0.toml` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fail_on: Option<FailOn>,
 }
 
 impl Report {
     /// Whether something at least as grave as `level` was found: what `--fail-on LEVEL` asks.
     ///
     /// ```
-    /// use sh0_core::model::{Report, Severity};
-    /// assert!(!Report::default().fails_on(Severity::Info));
+    /// use sh0_core::model::{FailOn, Report};
+    /// assert!(!Report::default().fails_on(FailOn::Info));
     /// ```
-    pub fn fails_on(&self, level: Severity) -> bool {
-        self.findings.iter().any(|finding| finding.severity >= level)
+    pub fn fails_on(&self, level: FailOn) -> bool {
+        self.findings.iter().any(|finding| level.covers(finding.severity))
+    }
+
+    /// How many findings of each severity there are.
+    pub fn counts(&self) -> BTreeMap<Severity, u32> {
+        let mut counts = BTreeMap::new();
+        self.findings.iter().for_each(|finding| *counts.entry(finding.severity).or_default() += 1);
+        counts
+    }
+
+    /// What is kept with a deployment: bounded, whatever was found.
+    pub fn summary(&self) -> CheckSummary {
+        let clipped = |finding: &Finding| {
+            let mut finding = finding.clone();
+            finding.message.truncate(finding.message.floor_char_boundary(CheckSummary::LONGEST_MESSAGE));
+            finding
+        };
+        CheckSummary {
+            score: self.score,
+            counts: self.counts(),
+            findings: self.findings.iter().take(CheckSummary::MOST_FINDINGS).map(clipped).collect(),
+            suppressed: self.suppressed.len().try_into().unwrap_or(u32::MAX),
+            truncated: self.truncated,
+        }
+    }
+}
+
+/// What the health rules found in the source of a deployment, as far as it is kept with it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct CheckSummary {
+    /// That of the whole report.
+    pub score: u8,
+    /// How many findings of each severity there are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<Severity, u32>,
+    /// The gravest of them, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// How many findings the owner allows.
+    #[serde(default)]
+    pub suppressed: u32,
+    /// The tree was larger than what is looked at; the rest was left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+impl CheckSummary {
+    const MOST_FINDINGS: usize = 20;
+    const LONGEST_MESSAGE: usize = 300;
+    /// Findings that are told of in a few lines.
+    const MOST_TOLD: usize = 3;
+}
+
+impl fmt::Display for CheckSummary {
+    /// The score and the counts in one line, and one line for each of the worst findings.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<String> =
+            self.counts.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
+        let found = if counts.is_empty() { "nothing was found".to_owned() } else { counts.join(", ") };
+        write!(f, "health rules: score {} of 100: {found}", self.score)?;
+        let worth = |finding: &&Finding| finding.severity > Severity::Info;
+        let told = self.findings.iter().filter(worth).take(Self::MOST_TOLD);
+        told.clone().try_for_each(|finding| write!(f, "\n  {finding}"))?;
+        let all: u32 = self.counts.values().sum();
+        match all as usize - told.count().min(all as usize) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more: `sh0 check` shows all, and what to do"),
+        }
     }
 }
 
@@ -58,6 +131,16 @@ pub struct Finding {
     pub why: String,
     /// What to do.
     pub fix: String,
+}
+
+impl fmt::Display for Finding {
+    /// Where, which rule, what: in one line, without what could drive a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.line.map_or(String::new(), |line| format!(":{line}"));
+        let place = self.file.as_ref().map_or(String::new(), |file| format!("{file}{line} "));
+        let text = format!("{place}{} {}", self.rule, self.message);
+        f.write_str(&text.replace(char::is_control, ""))
+    }
 }
 
 /// A finding that the owner of the tree allows.
@@ -104,23 +187,73 @@ impl Severity {
     }
 }
 
-impl std::fmt::Display for Severity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }
 
-impl std::str::FromStr for Severity {
+/// How grave a finding has to be to block a deployment, or to make `sh0 check` fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailOn {
+    /// No finding does.
+    #[default]
+    Never,
+    /// Every finding does.
+    Info,
+    /// One that is low or graver.
+    Low,
+    /// One that is medium or graver.
+    Medium,
+    /// One that is high or graver.
+    High,
+    /// Only a critical one.
+    Critical,
+}
+
+impl FailOn {
+    /// From the strictest on.
+    pub const ALL: [FailOn; 6] =
+        [FailOn::Info, FailOn::Low, FailOn::Medium, FailOn::High, FailOn::Critical, FailOn::Never];
+
+    /// From which severity on.
+    pub fn severity(self) -> Option<Severity> {
+        match self {
+            FailOn::Never => None,
+            FailOn::Info => Some(Severity::Info),
+            FailOn::Low => Some(Severity::Low),
+            FailOn::Medium => Some(Severity::Medium),
+            FailOn::High => Some(Severity::High),
+            FailOn::Critical => Some(Severity::Critical),
+        }
+    }
+
+    /// Whether a finding of this severity is grave enough.
+    pub fn covers(self, severity: Severity) -> bool {
+        self.severity().is_some_and(|level| severity >= level)
+    }
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        self.severity().map_or("never", Severity::as_str)
+    }
+}
+
+impl fmt::Display for FailOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl std::str::FromStr for FailOn {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let known = Severity::ALL.into_iter().find(|level| level.as_str() == text);
+        let known = FailOn::ALL.into_iter().find(|level| level.as_str() == text);
         known.ok_or_else(|| {
-            ParseError::new(
-                "severity",
-                format!("`{text}` is not a severity"),
-                "use info, low, medium, high or critical",
-            )
+            let hint = "use info, low, medium, high, critical or never";
+            ParseError::new("severity", format!("`{text}` is not a severity"), hint)
         })
     }
 }
@@ -169,8 +302,8 @@ impl Category {
     }
 }
 
-impl std::fmt::Display for Category {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }

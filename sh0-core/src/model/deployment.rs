@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AppId, Artifact, DeploymentId, Plan, ReleaseId, Revision, Source, Timestamp};
+use super::{AppId, Artifact, CheckSummary, DeploymentId, Plan, ReleaseId, Revision, Source, Timestamp};
 use crate::{Code, Error, Problem, Result};
 
 /// One attempt to make a release serve.
@@ -137,6 +137,8 @@ pub enum Step {
     Fetch,
     /// Finds out how to build and start it.
     Plan,
+    /// Looks for what will hurt in production, by the health rules.
+    Check,
     /// Makes the artifact.
     Build,
     /// Freezes artifact, settings and environment.
@@ -164,6 +166,7 @@ impl Step {
     pub const ALL: &'static [Step] = &[
         Step::Fetch,
         Step::Plan,
+        Step::Check,
         Step::Build,
         Step::Release,
         Step::ReleaseCommand,
@@ -181,6 +184,7 @@ impl Step {
         match self {
             Step::Fetch => "fetch",
             Step::Plan => "plan",
+            Step::Check => "check",
             Step::Build => "build",
             Step::Release => "release",
             Step::ReleaseCommand => "release_command",
@@ -210,6 +214,9 @@ pub struct Made {
     /// By `plan`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// By `check`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckSummary>,
     /// By `build`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<Artifact>,

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DeploymentId, DeploymentState, LogStream, Step, Timestamp};
+use super::{CheckSummary, DeploymentId, DeploymentState, LogStream, Step, Timestamp};
 use crate::Problem;
 
 /// One thing that happened in a deployment.
@@ -51,6 +51,11 @@ pub enum EventKind {
         /// The text.
         text: String,
     },
+    /// The health rules have looked at the source.
+    Checked {
+        /// What they found.
+        check: CheckSummary,
+    },
     /// Lines that a build or a release command printed.
     Output {
         /// Where they came from.
@@ -70,6 +75,7 @@ impl fmt::Display for EventKind {
             EventKind::StepDone { step, millis } if *millis < 1000 => write!(f, "{:<16}{millis} ms", step.as_str()),
             EventKind::StepDone { step, millis } => write!(f, "{:<16}{:.1} s", step.as_str(), *millis as f64 / 1000.0),
             EventKind::Note { text } => f.write_str(text),
+            EventKind::Checked { check } => check.fmt(f),
             EventKind::Output { lines, .. } => {
                 let lines: Vec<String> = lines.iter().map(|line| format!("| {line}")).collect();
                 f.write_str(&lines.join("\n"))

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{Meta, Operation, operations};
 use crate::auth::Permission;
 use crate::model::{
-    App, AppName, AppRef, AppSettings, Deployment, EnvKey, Page, ProcessName, ProjectRef, RuntimeKind, Secret, Source,
-    wire,
+    App, AppName, AppRef, AppSettings, Deployment, EnvKey, Export, ExportTarget, Page, ProcessName, ProjectRef,
+    RuntimeKind, Secret, Source, wire,
 };
 
 /// List the apps of a project, by name.
@@ -219,6 +219,24 @@ impl Operation for UnlockApp {
     type Output = App;
 }
 
+/// Write an app as the files of another platform.
+///
+/// What serves now is written: the plan and the settings of the live release, its scale, domains, volumes and health check.
+/// Variables are references: their values never leave.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportApp {
+    /// The app.
+    pub app: AppRef,
+    /// The other platform.
+    pub to: ExportTarget,
+}
+
+impl Operation for ExportApp {
+    const META: Meta = Meta::get("apps.export", "/projects/{project}/apps/{app}/export");
+    type Output = Export;
+}
+
 operations! {
-    unary [ListApps, GetApp, CreateApp, UpdateApp, DeleteApp, StartApp, StopApp, RestartApp, ScaleApp, LockApp, UnlockApp]
+    unary [ListApps, GetApp, CreateApp, UpdateApp, DeleteApp, StartApp, StopApp, RestartApp, ScaleApp, LockApp, UnlockApp, ExportApp]
 }

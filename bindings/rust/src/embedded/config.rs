@@ -163,14 +163,17 @@ impl Config {
         self
     }
 
-    /// Where the proxy listens for host names.
+    /// Where the proxy listens for host names. Apps are no more public than that: their own ports are opened on loopback
+    /// while it listens only there, else on every address.
     #[must_use]
     pub fn listen(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.listen = addrs.into_iter().collect();
+        let public = self.listen.iter().any(|addr| !addr.ip().is_loopback());
+        self.app_bind = if public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }.into();
         self
     }
 
-    /// The address on which each app's own port is opened.
+    /// The address on which each app's own port is opened, in place of what follows from where the proxy listens.
     #[must_use]
     pub fn app_bind(mut self, addr: IpAddr) -> Self {
         self.app_bind = addr;

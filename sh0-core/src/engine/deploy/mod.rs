@@ -2,8 +2,8 @@
 //! deterministic, so every effect is create-or-adopt and a step that was interrupted is simply run again.
 //!
 //! ```text
-//! fetch -> plan -> build -> release -> release command -> [stop old] -> create -> start -> health -> switch -> drain -> retire
-//!                                                                                              commit point ^
+//! fetch -> plan -> check -> build -> release -> release command -> [stop old] -> create -> start -> health -> switch
+//!   -> drain -> retire                                                                             commit point ^
 //! ```
 //!
 //! Before the switch a failure or a cancel undoes everything that this deployment made, and the old release serves on

@@ -1,6 +1,7 @@
-//! fetch, plan, build, release, release command: from a source to a release.
+//! fetch, plan, check, build, release, release command: from a source to a release.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::Deploy;
 use super::output::run_to_end;
@@ -10,11 +11,11 @@ use crate::model::{
     Artifact, EnvKey, EventKind, ImagePlan, InstanceName, InstanceState, Plan, Release, ReleaseId, RuntimeKind,
     SealedVar, Secret, Source, Step,
 };
-use crate::traits::{BuildRequest, Checkout, CommandLine};
+use crate::traits::{BuildRequest, CheckRequest, Checkout, CommandLine};
 use crate::{Code, Error, Result};
 
 impl Deploy<'_> {
-    /// fetch, plan, build, release. What an interrupted run has made already is not made again.
+    /// fetch, plan, check, build, release. What an interrupted run has made already is not made again.
     pub(super) async fn make_release(&mut self, source: Source, no_cache: bool) -> Result<ReleaseRow> {
         if let Some(release) = self.row.value.made.release {
             return self.load_release(release).await;
@@ -33,8 +34,7 @@ impl Deploy<'_> {
         };
         drop(permit);
         self.enter(Step::Release)?;
-        let vars =
-            self.engine.repo().get::<EnvRow>(self.app.app.id).await?.map(|row| row.value.vars).unwrap_or_default();
+        let vars = self.vars().await?;
         let release = self.freeze(source, plan, artifact, vars)?;
         self.store_release(release).await
     }
@@ -56,6 +56,9 @@ impl Deploy<'_> {
             self.tell(EventKind::Note { text: format!("warning: {warning}") })?;
         }
         self.row.value.made.plan = Some(plan.clone());
+
+        self.begin(Step::Check).await?;
+        self.check(&dir, &plan).await?;
 
         self.begin(Step::Build).await?;
         let env = self.build_env().await?;
@@ -82,6 +85,31 @@ impl Deploy<'_> {
         Ok((plan, artifact))
     }
 
+    /// Tells what the health rules find; an error where the owner wants that to block the deployment.
+    async fn check(&mut self, tree: &Path, plan: &Plan) -> Result<()> {
+        let (engine, settings) = (self.engine, &self.app.app.settings);
+        let env = self.vars().await?.into_iter().map(|var| var.key).collect();
+        let request = CheckRequest { tree, plan, settings, env, now: engine.now() };
+        let report = engine.inner.backends.planner.check(request).await?;
+        let (fail_on, who) = match settings.fail_on {
+            Some(level) => (level, "the settings (fail_on) do"),
+            None => (report.fail_on.unwrap_or_default(), "sh0.toml (check.fail_on) does"),
+        };
+        let check = report.summary();
+        self.row.value.made.check = Some(check.clone());
+        self.tell(EventKind::Checked { check })?;
+        let grave: Vec<_> = report.findings.iter().filter(|finding| fail_on.covers(finding.severity)).collect();
+        let Some(worst) = grave.first() else { return Ok(()) };
+        // Told before it fails: what is pending is lost then.
+        self.commit().await?;
+        let text = format!(
+            "the health rules found something {fail_on} or graver ({} in all), and {who} not let that pass: {worst}. \
+             Nothing was built. `sh0 check` shows all and what to do; what is fine is allowed in sh0.toml with a reason",
+            grave.len(),
+        );
+        Err(Error::new(Code::DeployFailed, text))
+    }
+
     /// A new release of the live code with the present environment and settings.
     pub(super) async fn derive_release(&mut self) -> Result<ReleaseRow> {
         if let Some(release) = self.row.value.made.release {
@@ -95,8 +123,7 @@ impl Deploy<'_> {
             .ok_or_else(|| Error::new(Code::DeployFailed, "nothing serves yet; deploy first"))?;
         let base = self.load_release(live.release).await?.release;
         self.enter(Step::Release)?;
-        let vars =
-            self.engine.repo().get::<EnvRow>(self.app.app.id).await?.map(|row| row.value.vars).unwrap_or_default();
+        let vars = self.vars().await?;
         self.row.value.made.revision = base.revision;
         let release = self.freeze(base.source, base.plan, base.artifact, vars)?;
         self.store_release(release).await
@@ -208,8 +235,13 @@ impl Deploy<'_> {
     /// Variables that a build sees: the app's own.
     async fn build_env(&self) -> Result<BTreeMap<EnvKey, Secret>> {
         let app = self.app.app.id;
-        let Some(row) = self.engine.repo().get::<EnvRow>(app).await? else { return Ok(BTreeMap::new()) };
-        row.value.vars.iter().map(|var| Ok((var.key.clone(), self.engine.open_var(app, var)?))).collect()
+        self.vars().await?.iter().map(|var| Ok((var.key.clone(), self.engine.open_var(app, var)?))).collect()
+    }
+
+    /// The app's variables as they are now.
+    async fn vars(&self) -> Result<Vec<SealedVar>> {
+        let row = self.engine.repo().get::<EnvRow>(self.app.app.id).await?;
+        Ok(row.map(|row| row.value.vars).unwrap_or_default())
     }
 }
 

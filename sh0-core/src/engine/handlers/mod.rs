@@ -3,6 +3,7 @@
 mod apps;
 mod deployments;
 mod env;
+mod export;
 mod instances;
 mod misc;
 mod platform;

@@ -83,6 +83,7 @@ async fn events_resume_after_a_cursor_and_end() {
     let steps = [
         Step::Fetch,
         Step::Plan,
+        Step::Check,
         Step::Build,
         Step::Release,
         Step::Create,

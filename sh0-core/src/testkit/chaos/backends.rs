@@ -11,13 +11,14 @@ use super::{Chaos, Faults};
 use crate::Result;
 use crate::engine::Backends;
 use crate::model::{
-    AppId, AppSettings, Artifact, Capability, DeploymentId, Exit, HealthCheck, ImageRef, InstanceName, LogLine, Millis,
-    Plan, RuntimeKind, Sealed, Secret, Source, Timestamp, Upload, UploadId, Usage, VolumeName,
+    AppId, AppSettings, Artifact, Capability, DeploymentId, Exit, Export, ExportTarget, HealthCheck, ImageRef,
+    InstanceName, LogLine, Millis, Plan, Report, RuntimeKind, Sealed, Secret, Source, Timestamp, Upload, UploadId,
+    Usage, VolumeName,
 };
 use crate::traits::{
-    BuildRequest, ByteStream, Checkout, ExecSpec, Fetcher, InstanceSpec, LogPosition, LogQuery, LogStore, NewLine,
-    Observed, ObservedVolume, OutputSink, Planner, Probe, Prober, Proxy, ProxyStatus, RawLine, RouteTable, Runtime,
-    RuntimeEvent, Sealer, Session, Store,
+    BuildRequest, ByteStream, CheckRequest, Checkout, ExecSpec, ExportInput, Fetcher, InstanceSpec, LogPosition,
+    LogQuery, LogStore, NewLine, Observed, ObservedVolume, OutputSink, Planner, Probe, Prober, Proxy, ProxyStatus,
+    RawLine, RouteTable, Runtime, RuntimeEvent, Sealer, Session, Store,
 };
 
 /// Chaos round every backend but the clock.
@@ -188,6 +189,14 @@ impl<T: Fetcher + ?Sized> Fetcher for Chaos<T> {
 impl<T: Planner + ?Sized> Planner for Chaos<T> {
     async fn plan(&self, tree: &Path, settings: &AppSettings) -> Result<Plan> {
         self.faults.call("planner.plan", self.inner.plan(tree, settings)).await
+    }
+
+    async fn check(&self, request: CheckRequest<'_>) -> Result<Report> {
+        self.faults.call("planner.check", self.inner.check(request)).await
+    }
+
+    fn export(&self, app: &ExportInput<'_>, target: ExportTarget) -> Export {
+        self.inner.export(app, target)
     }
 }
 

@@ -1,0 +1,46 @@
+//! An app as the files of another platform.
+
+use std::collections::BTreeSet;
+
+use crate::engine::instances::container_port;
+use crate::engine::repo::ReleaseRow;
+use crate::engine::{Authorized, Engine, Handle};
+use crate::model::{Domain, Export, Plan};
+use crate::ops::apps::ExportApp;
+use crate::traits::{ExportEnv, ExportInput};
+use crate::{Error, Result};
+
+impl Handle<ExportApp> for Engine {
+    async fn handle(&self, op: ExportApp, _: &Authorized) -> Result<Export> {
+        let app = self.find_app(&op.app).await?.value.app;
+        let Some(live) = &app.live else {
+            let text = format!("`{}` was not deployed yet; deploy it, or export its folder", app.name);
+            return Err(Error::conflict(text));
+        };
+        let row = self.repo().get::<ReleaseRow>(live.release).await?;
+        let release = row.ok_or_else(|| Error::not_found("release", live.release))?.value.release;
+        let domains = self.repo().list::<Domain>(|query| query.of(app.id.to_string())).await?;
+        let hosts: BTreeSet<&str> = domains.iter().map(|row| row.value.host.as_str()).collect();
+        // What an image says of its port is known only where it was pulled.
+        let plan = Plan { port: Some(container_port(&release)), ..release.plan };
+        let input = ExportInput {
+            name: &app.name,
+            plan: &plan,
+            settings: &release.settings,
+            scale: app.scale,
+            env: release.env.into_iter().map(|key| (key, ExportEnv::Secret)).collect(),
+            domains: hosts.into_iter().map(str::to_owned).collect(),
+            crons: Vec::new(),
+            image: release.artifact.image.map(|image| image.to_string()),
+        };
+        let mut export = self.inner.backends.planner.export(&input, op.to);
+        for domain in domains.iter().map(|row| &row.value) {
+            if let Some(path) = &domain.path {
+                export
+                    .notes
+                    .push(format!("{} leads to the app at {path} only; the export has the whole host.", domain.host));
+            }
+        }
+        Ok(export)
+    }
+}
