@@ -166,6 +166,7 @@ mod tests {
         assert!(parsed(&["c"]).unwrap_err().to_string().contains("a, b"));
         assert!(parsed(&["--seconds"]).is_err());
     }
+
     #[test]
     fn what_was_found_is_in_the_report() {
         let results = [("a".to_owned(), Ok("7 | 3 | 2".to_owned())), ("b".to_owned(), Err("panicked at x".into()))];
