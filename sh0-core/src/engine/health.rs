@@ -46,7 +46,7 @@ impl Engine {
         let limit = Duration::from(check.start_period);
         let (mut waited, mut looked, mut pause, mut good) = (Duration::ZERO, Duration::ZERO, FIRST_PAUSE, 0);
         let mut addr = self.alive(runtime, wanted, fresh).await?.endpoint;
-        let mut last = Probe::Refused;
+        let (mut last, mut retries) = (Probe::Refused, check.retries);
         loop {
             if let Some(addr) = addr {
                 let began = self.now();
@@ -64,7 +64,11 @@ impl Engine {
                 }
             }
             if waited >= limit {
-                return Err(self.never_ready(runtime, wanted, addr, &last, limit).await);
+                if retries == 0 {
+                    return Err(self.never_ready(runtime, wanted, addr, &last, waited).await);
+                }
+                retries -= 1;
+                pause = check.interval.into();
             }
             self.sleep(pause).await;
             waited += pause;
@@ -110,9 +114,9 @@ impl Engine {
         wanted: &Wanted,
         addr: Option<SocketAddr>,
         last: &Probe,
-        limit: Duration,
+        waited: Duration,
     ) -> Error {
-        let seconds = limit.as_secs_f32();
+        let seconds = (waited.as_secs_f32() * 10.0).round() / 10.0;
         let reason = match (addr, last) {
             (None, _) => format!("got no address within {seconds} s"),
             (Some(addr), Probe::Refused) => {

@@ -229,6 +229,9 @@ pub struct HealthCheck {
     pub successes: u32,
     /// How long a new instance may take to become healthy.
     pub start_period: Millis,
+    /// Probes behind the start period, an interval apart, that may fail before the instance has failed.
+    #[schemars(range(max = 10))]
+    pub retries: u32,
 }
 
 impl Default for HealthCheck {
@@ -239,6 +242,7 @@ impl Default for HealthCheck {
             timeout: Millis::from_secs(5),
             successes: 1,
             start_period: Millis::from_secs(60),
+            retries: 0,
         }
     }
 }

@@ -355,6 +355,9 @@ pub(crate) fn check_settings(settings: &AppSettings) -> Result<()> {
     if !(1..=10).contains(&settings.health.successes) {
         return field("health.successes", format!("is {}", settings.health.successes), "use 1 to 10");
     }
+    if settings.health.retries > 10 {
+        return field("health.retries", format!("is {}", settings.health.retries), "use 0 to 10");
+    }
     let day = 86_400_000;
     let spans = [
         ("health.interval", settings.health.interval, 10),

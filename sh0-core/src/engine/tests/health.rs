@@ -56,6 +56,27 @@ async fn a_slow_starter_has_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retries_come_after_the_start_period() {
+    let (world, engine) = open_shop().await;
+    world.runtime.script("slow", Behaviour::HealthyAfter(7));
+    let mut settings = seen(&world, &engine).await.settings;
+    settings.health.interval = Millis(1_000);
+    settings.health.start_period = Millis(100);
+    for (retries, state) in [(0, DeploymentState::Failed), (10, DeploymentState::Live)] {
+        settings.health.retries = retries;
+        let update = UpdateApp {
+            app: "shop".parse().unwrap(),
+            name: None,
+            port: None,
+            source: None,
+            settings: Some(settings.clone()),
+        };
+        call(&engine, update).await.unwrap();
+        assert_eq!(deployed(&world, &engine, from("shop", "slow")).await.state, state, "{retries} retries");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn successes_must_follow_each_other() {
     let (world, engine) = open_shop().await;
     world.runtime.script("flaps", Behaviour::Flaps);
