@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
 use super::lock;
-use crate::model::{AppSettings, ImagePlan, Plan};
-use crate::traits::Planner;
+use crate::model::{ImagePlan, Plan};
+use crate::traits::{PlanRequest, Planner};
 use crate::{Code, Error, Result};
 
 /// Plans a tree by its name: `/src/good` is started by the command `good`, which [`FakeRuntime`](super::FakeRuntime) may
@@ -34,7 +34,8 @@ impl FakePlanner {
 
 #[async_trait]
 impl Planner for FakePlanner {
-    async fn plan(&self, tree: &Path, _: &AppSettings) -> Result<Plan> {
+    async fn plan(&self, request: PlanRequest<'_>) -> Result<Plan> {
+        let tree = request.tree;
         if let Some(plan) = lock(&self.0).get(tree) {
             return Ok(plan.clone());
         }
