@@ -5,7 +5,7 @@
 //! | artifacts | the newest `keep_releases` of each app, and that of the live release |
 //! | deployments, their events and journals | the newest `keep_deployments` of each app, and those that made a release whose artifact is kept |
 //! | releases | the newest `keep_releases` of each artifact that is kept, the live one, and those whose deployment is kept |
-//! | what builds keep to be faster | what each runtime allows itself, of all apps together |
+//! | what builds keep to be faster | what the runtime allows itself, for all apps together |
 //! | audit rows | the newest `keep_audit_rows`, none older than `keep_audit_for` |
 
 use std::collections::{BTreeMap, BTreeSet};

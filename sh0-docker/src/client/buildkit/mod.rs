@@ -24,5 +24,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+#[cfg(fuzzing)]
+pub(super) use session::survive_question;
 pub(super) use session::{BuildSession, Offer};
 pub(super) use trace::Transcript;

@@ -151,6 +151,14 @@ fn reply_to(method: &str, body: &[u8], offer: &Offer) -> std::result::Result<Vec
     Ok(reply)
 }
 
+/// For the fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn survive_question(body: &[u8]) {
+    for method in [HEALTH, SECRET, CREDENTIALS] {
+        let _ = reply_to(method, body, &Offer::default());
+    }
+}
+
 /// The first field of a question: the name of a secret, or of a registry.
 fn question(body: &[u8]) -> std::result::Result<String, Refusal> {
     let message = unframe(body).map_err(|_| Refusal::InvalidArgument)?;
