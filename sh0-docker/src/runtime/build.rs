@@ -1,6 +1,6 @@
 //! Images, built from a tree and a plan: by BuildKit where the engine has it, else by the classic builder.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::StreamExt;
@@ -99,7 +99,7 @@ impl DockerRuntime {
                 }
             }
         }
-        let sink = &Tail::of(sink);
+        let sink = &Tail::of(sink, request.env);
         let mut build = self.client.build_image(&options, context.stream()).await.map_err(told)?;
         let mut stage = None;
         while let Some(progress) = build.next().await {
@@ -110,10 +110,10 @@ impl DockerRuntime {
                     print(&progress, sink);
                 }
                 Err(error) if lost_layer(&error) => return Ok(None),
-                Err(error) => return Err(failed(error, &text, stage, &sink.lines())),
+                Err(error) => return Err(failed(error, &text, stage, sink)),
             }
         }
-        let id = build.finish().await.map_err(|error| failed(error, &text, stage, &sink.lines()))?;
+        let id = build.finish().await.map_err(|error| failed(error, &text, stage, sink))?;
         self.artifact(id.as_str(), None).await.map(Some)
     }
 
@@ -213,15 +213,27 @@ fn env_digest(request: &BuildRequest<'_>) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Keeps the last lines for the error.
+/// What stands before a command of a generated Dockerfile to give it its variables is not what its owner wrote.
+fn without_preamble(line: &str, env: &BTreeMap<EnvKey, Secret>) -> String {
+    let mut line = line.to_owned();
+    for key in env.keys().filter(|_| line.contains("/run/secrets/")).collect::<Vec<_>>() {
+        line = line
+            .replace(&format!("--mount=type=secret,id={key},target=/run/secrets/{key} "), "")
+            .replace(&format!("export {key}=\"$(cat /run/secrets/{key})\" && "), "");
+    }
+    line
+}
+
+/// Tells lines in the words of the owner, and keeps the last ones for the error.
 struct Tail<'a> {
     sink: &'a dyn OutputSink,
+    env: &'a BTreeMap<EnvKey, Secret>,
     lines: Mutex<VecDeque<String>>,
 }
 
 impl<'a> Tail<'a> {
-    fn of(sink: &'a dyn OutputSink) -> Self {
-        Tail { sink, lines: Mutex::default() }
+    fn of(sink: &'a dyn OutputSink, env: &'a BTreeMap<EnvKey, Secret>) -> Self {
+        Tail { sink, env, lines: Mutex::default() }
     }
 
     fn lines(&self) -> Vec<String> {
@@ -231,13 +243,14 @@ impl<'a> Tail<'a> {
 
 impl OutputSink for Tail<'_> {
     fn line(&self, stream: LogStream, line: &str) {
+        let line = without_preamble(line, self.env);
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == LAST_LINES {
             lines.pop_front();
         }
         lines.push_back(line[..line.floor_char_boundary(1000)].to_owned());
         drop(lines);
-        self.sink.line(stream, line);
+        self.sink.line(stream, &line);
     }
 }
 
@@ -258,7 +271,7 @@ fn lost_layer(error: &client::Error) -> bool {
 
 /// A failed build; when it failed for a base image, the error names the image and the ways out. `stage` is the base image
 /// that the builder came to last.
-fn failed(error: client::Error, dockerfile: &str, stage: Option<String>, last: &[String]) -> Error {
+fn failed(error: client::Error, dockerfile: &str, stage: Option<String>, output: &Tail<'_>) -> Error {
     let text = error.to_string();
     let about_image =
         ["pull", "manifest", "registry", "dial tcp", "no such host"].iter().any(|word| text.contains(word));
@@ -274,7 +287,8 @@ fn failed(error: client::Error, dockerfile: &str, stage: Option<String>, last: &
         },
         _ => match error {
             client::Error::Stream { message, .. } => {
-                let mut text = format!("the image could not be built: {message}");
+                let mut text = format!("the image could not be built: {}", without_preamble(&message, output.env));
+                let last = output.lines();
                 if is_step && !last.is_empty() {
                     text += "; its last lines:\n";
                     text += &last.join("\n");
@@ -307,12 +321,22 @@ fn base_images(dockerfile: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use sh0_core::traits::NoOutput;
+
     use super::*;
 
     #[test]
     fn base_images_without_stages() {
         let text = "FROM node:20 AS build\nRUN x\nfrom --platform=linux/amd64 debian:bookworm as run\nFROM build\nFROM scratch\n";
         assert_eq!(base_images(text), ["node:20", "debian:bookworm"]);
+    }
+
+    #[test]
+    fn a_command_is_told_as_its_owner_wrote_it() {
+        let env = BTreeMap::from([("TOKEN".parse().unwrap(), Secret::new("x"))]);
+        let line = "RUN --mount=type=secret,id=TOKEN,target=/run/secrets/TOKEN export TOKEN=\"$(cat /run/secrets/TOKEN)\" && npm ci";
+        assert_eq!(without_preamble(line, &env), "RUN npm ci");
+        assert_eq!(without_preamble("cat /run/secrets/OTHER", &env), "cat /run/secrets/OTHER");
     }
 
     #[test]
@@ -329,14 +353,20 @@ mod tests {
         let message =
             "Get \"https://registry.example/v2/\": dial tcp: lookup registry.example: no such host".to_owned();
         let offline = client::Error::Stream { operation: "build", message, code: None };
+        let (env, sink) = (BTreeMap::new(), NoOutput);
+        let silent = Tail::of(&sink, &env);
         let stage = stage_of_step("Step 3/9 : FROM --platform=linux/amd64 node:20 AS run\n");
-        let error = failed(offline, "FROM rust AS build\nFROM --platform=linux/amd64 node:20 AS run\n", stage, &[]);
+        let error = failed(offline, "FROM rust AS build\nFROM --platform=linux/amd64 node:20 AS run\n", stage, &silent);
         for word in ["node:20", "--image-mirror", "--runtime process"] {
             assert!(error.detail().contains(word), "{word}: {}", error.detail());
         }
         let message = "The command '/bin/sh -c npm ci' returned a non-zero code: 1 (registry)".to_owned();
-        let error =
-            failed(client::Error::Stream { operation: "build", message, code: Some(1) }, "FROM node:20\n", None, &[]);
+        let error = failed(
+            client::Error::Stream { operation: "build", message, code: Some(1) },
+            "FROM node:20\n",
+            None,
+            &silent,
+        );
         assert!(!error.detail().contains("--image-mirror"), "{}", error.detail());
     }
 }

@@ -40,6 +40,10 @@ async fn variables_are_mounted_and_a_changed_one_is_a_new_build() {
     let ran = |lines: &[String], length: usize| lines.iter().any(|line| *line == format!("has {length} characters"));
     let (lines, built) = bench.build_with(None, WITH_SECRET, "hunter2-hunter2").await;
     assert!(ran(&lines, 15), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.ends_with("] RUN echo \"has ${#TOKEN} characters\" && echo made > /made")),
+        "{lines:?}"
+    );
     let first = built.unwrap();
     let (lines, built) = bench.build_with(None, WITH_SECRET, "hunter2-hunter2").await;
     assert!(!ran(&lines, 15), "the same variables, from the cache: {lines:?}");
