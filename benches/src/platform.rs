@@ -24,6 +24,8 @@ use crate::system::{Process, of_folder};
 
 /// A server that does not answer for so long does not start.
 const START: Duration = Duration::from_secs(60);
+/// What is not removed by then is killed.
+const UNINSTALL: Duration = Duration::from_secs(60);
 /// A deployment that takes longer hangs.
 const DEPLOY: Duration = Duration::from_secs(120);
 
@@ -107,6 +109,15 @@ impl Ended {
     pub fn began(&self, step: Step) -> Option<Timestamp> {
         let started = |event: &&Event| matches!(&event.what, EventKind::StepStarted { step: began } if *began == step);
         self.events.iter().rfind(started).map(|event| event.at)
+    }
+
+    /// The steps that it went through.
+    pub fn steps(&self) -> Vec<Step> {
+        let begun = |event: &Event| match event.what {
+            EventKind::StepStarted { step } => Some(step),
+            _ => None,
+        };
+        self.events.iter().filter_map(begun).collect()
     }
 
     /// How long a step took.
@@ -204,6 +215,11 @@ impl Platform {
     /// The process id of the server.
     pub fn pid(&self) -> Option<u32> {
         self.server.as_ref().map(Child::id)
+    }
+
+    /// Where the proxy listens for host names.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
     }
 
     /// The folder of data.
@@ -378,7 +394,14 @@ impl Drop for Platform {
         let log = File::create(self.beside("uninstall.log")).map_or_else(|_| Stdio::null(), Stdio::from);
         let mut uninstall = Command::new(&self.programs.sh0);
         uninstall.arg("uninstall").args(["--purge", "--yes"]).arg("--data").arg(self.data());
-        drop(uninstall.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).status());
+        if let Ok(mut uninstall) = uninstall.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn() {
+            let began = Instant::now();
+            while matches!(uninstall.try_wait(), Ok(None)) && began.elapsed() < UNINSTALL {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            drop(uninstall.kill());
+            drop(uninstall.wait());
+        }
         if let Some(mut server) = self.server.take() {
             drop(server.kill());
             drop(server.wait());

@@ -55,6 +55,8 @@ impl Manner {
     }
 }
 
+const DEBIAN: &str = "sh0-test/debian:bookworm";
+
 /// Where trees of the probe app are made.
 pub struct Trees {
     dir: PathBuf,
@@ -68,8 +70,13 @@ impl Trees {
     /// else from `sh0-test/debian:bookworm`, which `cargo xtask setup` makes.
     pub fn new(dir: &Path, program: &Path, runtime: RuntimeKind) -> Outcome<Trees> {
         fs::create_dir_all(dir)?;
-        let base = if is_static(program)? { "scratch" } else { "sh0-test/debian:bookworm" };
+        let base = if is_static(program)? { "scratch" } else { DEBIAN };
         Ok(Trees { dir: dir.to_owned(), program: program.to_owned(), runtime, base: base.to_owned() })
+    }
+
+    /// The same with images that have a shell, for commands of the app's own.
+    pub fn with_shell(self) -> Trees {
+        Trees { base: DEBIAN.to_owned(), ..self }
     }
 
     /// A tree whose release answers with `label`, and behaves like this.

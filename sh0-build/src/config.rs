@@ -6,6 +6,7 @@ use sh0_core::model::{EnvKey, ProcessName, RelPath};
 use sh0_core::{Error, Result};
 
 use crate::draft::Draft;
+use crate::root::AppFolder;
 use crate::text::{At, Toml};
 use crate::tree::Files;
 use crate::{detect, images};
@@ -39,7 +40,6 @@ pub(crate) const KEYS: &[&str] = &[
 pub(crate) struct Config {
     pub(crate) language: Option<String>,
     pub(crate) dockerfile: Option<RelPath>,
-    pub(crate) root: Option<String>,
     framework: Option<String>,
     package_manager: Option<String>,
     packages: Option<Vec<String>>,
@@ -57,19 +57,24 @@ pub(crate) struct Config {
     places: BTreeMap<&'static str, At>,
 }
 
-/// The app that is picked, of a tree with several, by the file or by whoever asks: what providers of workspaces ask.
-pub(crate) fn root(files: Files<'_>) -> Option<String> {
-    if let Some(root) = files.0.picked() {
-        return Some(root.to_owned());
-    }
-    let toml = Toml::read(files, FILE)?.ok()?;
-    Reader(&toml).folder("root").ok().flatten().filter(|root| root != ".")
+/// What `root` in the file of a tree says, and where, unless it is the tree itself.
+pub(crate) fn root(files: Files<'_>) -> Result<Option<(String, At)>> {
+    // A file that cannot be read is refused where all of it is read.
+    let Some(Ok(toml)) = Toml::read(files, FILE) else { return Ok(None) };
+    let root = Reader(&toml).folder("root")?.filter(|root| root != ".");
+    Ok(root.map(|root| (root, toml.at(&["root"]))))
 }
 
-/// The package manager that the file names, for languages with several.
+/// The package manager that the file of the app names, for languages with several.
 pub(crate) fn package_manager(files: Files<'_>) -> Option<(String, At)> {
-    let toml = Toml::read(files, FILE)?.ok()?;
-    Some((toml.str(&["package_manager"])?.to_owned(), toml.at(&["package_manager"])))
+    let member = files.0.picked().map(|folder| AppFolder::of_plan(files, folder));
+    let of_app = member.as_ref().map_or(files, |member| Files(member));
+    let toml = Toml::read(of_app, FILE)?.ok()?;
+    let mut at = toml.at(&["package_manager"]);
+    if let Some(member) = &member {
+        at.file = member.outside(&at.file);
+    }
+    Some((toml.str(&["package_manager"])?.to_owned(), at))
 }
 
 impl Config {
@@ -90,7 +95,6 @@ impl Config {
         let mut config = Config {
             language: read.text("language")?,
             dockerfile: read.parsed("dockerfile")?,
-            root: read.folder("root")?.filter(|root| root != "."),
             framework: read.text("framework")?,
             package_manager: read.text("package_manager")?,
             packages: read.commands("packages")?,
@@ -108,15 +112,9 @@ impl Config {
             places: BTreeMap::new(),
         };
         config.places =
-            // What `[check]` allows is no part of a plan.
-            KEYS.iter().filter(|key| **key != "check" && toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();
+            // What `[check]` allows is no part of a plan; `root` was heard before.
+            KEYS.iter().filter(|key| !matches!(**key, "check" | "root") && toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();
         Ok(config)
-    }
-
-    /// Picks the folder of the app, in place of what the file says.
-    pub(crate) fn pick(&mut self, root: &str) {
-        self.root = Some(root.to_owned());
-        self.places.remove("root");
     }
 
     /// Puts what the file says in place of what was detected.

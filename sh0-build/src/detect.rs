@@ -4,7 +4,7 @@
 //! settings of the app  >  sh0.toml  >  nixpacks.toml, railpack.json, app.json  >  Procfile  >  Dockerfile (image, port)  >  the language's provider
 //! ```
 
-use sh0_core::model::{AppSettings, ImagePlan, Plan, RelPath};
+use sh0_core::model::{AppSettings, ImagePlan, Plan};
 use sh0_core::{Code, Error, Result};
 
 use crate::config::Config;
@@ -12,6 +12,7 @@ use crate::draft::{Draft, refuse};
 use crate::foreign::Foreign;
 use crate::provider::{PROVIDERS, Procfile, Provider, shell_plan, use_dockerfile};
 use crate::render;
+use crate::root::Root;
 use crate::text::At;
 use crate::tree::{Files, Remembered, Sub, Tree};
 use crate::{DEFAULT_PORT, Options};
@@ -19,11 +20,12 @@ use crate::{DEFAULT_PORT, Options};
 /// The plan for a tree. The same tree gives the same plan, byte for byte, in whatever order its folders list it.
 ///
 /// A tree of a known language that says nowhere how it starts has a plan too, without a start command and with a
-/// warning; [`deployable_plan`] refuses it. `settings.root` is not looked at: `tree` is the folder of the app already.
+/// warning; [`deployable_plan`] refuses it.
 pub fn plan_tree(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result<Plan> {
     let (mut plan, missing) = planned(tree, settings, options)?;
     if let Some(missing) = missing {
-        plan.warnings.push(missing.detail().to_owned());
+        // A warning is one line.
+        plan.warnings.push(missing.detail().replace("\n  - ", " ").replace('\n', " "));
     }
     Ok(plan)
 }
@@ -38,30 +40,55 @@ pub fn deployable_plan(tree: &dyn Tree, settings: &AppSettings, options: &Option
 
 /// The plan, and what it lacks to be run.
 fn planned(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result<(Plan, Option<Error>)> {
-    let root = options.root.as_ref().map(RelPath::as_str);
-    let remembered = Remembered::new(tree, root);
-    let files = Files(&remembered);
-    let mut config = Config::read(files)?;
-    if let Some(root) = root {
-        config.pick(root);
+    let remembered = Remembered::new(tree);
+    let asked = options.root.as_ref().or(settings.root.as_ref());
+    let Some(root) = Root::find(Files(&remembered), asked)? else {
+        let files = Files(&remembered);
+        let draft = drafted(files, None, settings)?;
+        return finished(files, draft, options);
+    };
+    if root.member_of.is_some() {
+        remembered.pick(&root.app.folder);
+        let files = Files(&remembered);
+        let mut draft = drafted(files, Some(&root), settings)?;
+        root.explain(&mut draft.0);
+        return finished(files, draft, options);
     }
-    let foreign = Foreign::read(files);
-    let (mut draft, procfile) = match &config.root {
-        Some(root) => (below(files, root, &config, settings)?, None),
+    let inside = Remembered::new(&root.app);
+    let files = Files(&inside);
+    let mut draft = drafted(files, None, settings)?;
+    let plan = &mut draft.0.plan;
+    plan.root = root.app.folder.parse().ok();
+    plan.reasons.iter_mut().filter_map(|r| r.file.as_mut()).for_each(|file| *file = root.app.outside(file));
+    root.explain(&mut draft.0);
+    finished(files, draft, options)
+}
+
+/// The provider's plan, with what the owner says in its place; and whether the image is the owner's. `member` is the
+/// app, where that is one of the workspace in `files`.
+fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) -> Result<(Draft, bool)> {
+    let app = member.map_or(files, |root| Files(&root.app));
+    let config = Config::read(app)?;
+    let foreign = Foreign::read(app);
+    let procfile = Procfile::read(app);
+    let mut draft = match member.and_then(|root| root.member_of) {
+        Some(provider) => provider.plan(files)?,
         None => {
-            let procfile = Procfile::read(files);
             let told = procfile.is_some() || foreign.start.is_some();
             let language = config.language.as_deref().or(foreign.language.as_deref().filter(|name| is_known(name)));
-            (recognise(files, &config, language, told, settings)?, procfile)
+            recognise(files, &config, language, told, settings)?
         }
     };
-    if let Some(root) = root {
-        draft.because(format!("root = {root}"), "whoever asks says so; `root` in sh0.toml says it for good");
-    }
     draft.list_web();
-    // A compose file may have named one already.
-    let named = matches!(draft.plan.image, ImagePlan::Dockerfile { .. }) && config.dockerfile.is_none();
-    let own_image = named || use_dockerfile(files, config.dockerfile.as_ref(), &mut draft);
+    let image = |draft: &mut Draft| {
+        // A compose file may have named one already.
+        let named = matches!(draft.plan.image, ImagePlan::Dockerfile { .. }) && config.dockerfile.is_none();
+        named || use_dockerfile(app, config.dockerfile.as_ref(), draft)
+    };
+    let own_image = match member {
+        None => image(&mut draft),
+        Some(root) => draft.said_in(&root.app.folder, |draft| Ok(image(draft)))?,
+    };
     if let (Some(path), false) = (&config.dockerfile, own_image) {
         return Err(Error::invalid(
             "sh0.toml: dockerfile",
@@ -73,37 +100,30 @@ fn planned(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result
         // The image has a command of its own; the language's is for runtimes without images.
         draft.plan.processes.clear();
     }
-    if let Some(procfile) = procfile {
-        procfile.apply(&mut draft);
+    let others = |draft: &mut Draft| {
+        if let Some(procfile) = procfile {
+            procfile.apply(draft);
+        }
+        foreign.apply(draft);
+        Ok(())
+    };
+    match member {
+        None => others(&mut draft).and_then(|()| config.apply(&mut draft))?,
+        Some(root) if root.app.lends => {
+            draft.said_in(&root.app.folder, others)?;
+            config.apply(&mut draft)?;
+        }
+        Some(root) => draft.said_in(&root.app.folder, |draft| others(draft).and_then(|()| config.apply(draft)))?,
     }
-    foreign.apply(&mut draft);
-    config.apply(&mut draft)?;
     apply_settings(settings, &mut draft);
+    Ok((draft, own_image))
+}
+
+fn finished(files: Files<'_>, draft: (Draft, bool), options: &Options) -> Result<(Plan, Option<Error>)> {
+    let (mut draft, own_image) = draft;
     let missing = startable(&draft, own_image).err();
     finish(files, own_image, options, &mut draft)?;
     Ok((draft.plan, missing))
-}
-
-/// The plan of the app in a folder: by its workspace when it is a member of one, else as a tree of its own.
-fn below(files: Files<'_>, root: &str, config: &Config, settings: &AppSettings) -> Result<Draft> {
-    if !files.is_folder(root) {
-        return Err(Error::invalid(
-            if files.0.picked().is_some() { "root" } else { "sh0.toml: root" },
-            format!("there is no folder `{root}`"),
-            "name a folder of the tree",
-        ));
-    }
-    if let Some(provider) = PROVIDERS.iter().copied().find(|provider| provider.has_member(files, root)) {
-        return provider.plan(files);
-    }
-    let sub = Sub::new(files, root);
-    let inside = Files(&sub);
-    let procfile = Procfile::read(inside);
-    let mut draft = recognise(inside, config, config.language.as_deref(), procfile.is_some(), settings)?;
-    if let Some(procfile) = procfile {
-        procfile.apply(&mut draft);
-    }
-    Ok(draft.moved_into(root))
 }
 
 /// The provider's plan; a tree without a language may still say how it starts.
@@ -233,10 +253,15 @@ fn startable(draft: &Draft, own_image: bool) -> Result<()> {
         "rust" => "src/main.rs, src/bin, or a [[bin]] of Cargo.toml or of a workspace's member",
         _ => "a start command",
     };
+    let ways = [
+        "put `web: COMMAND` in a Procfile;",
+        "put `start_command = \"COMMAND\"` in sh0.toml;",
+        "when the app lies in a subfolder, name that folder as its root",
+    ];
     refuse(format!(
-        "this is a {} app, but nothing says how it starts; looked for {looked}. Do one of these: put `web: COMMAND` in a Procfile; \
-         put `start_command = \"COMMAND\"` in sh0.toml; or, when the app lies in a subfolder, name that folder as its root",
-        plan.language
+        "this is a {} app, but nothing says how it starts; looked for {looked}.\n{}",
+        plan.language,
+        list("Do one of these:", ways.into_iter())
     ))
 }
 
@@ -284,8 +309,8 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
 
 /// What was looked for, what is there, and the three quickest ways out.
 fn unrecognised(files: Files<'_>) -> Error {
-    let looked: Vec<&str> = PROVIDERS.iter().map(|provider| provider.looks_for()).collect();
-    let present: Vec<String> = files.names("").into_iter().filter(|name| !name.starts_with('.')).take(12).collect();
+    let plain = |name: &String| !name.starts_with('.') && !name.contains(char::is_control);
+    let present: Vec<String> = files.names("").into_iter().filter(plain).take(12).collect();
     let folders = files.names("").into_iter().filter(|name| is_dir_name(name) && files.is_folder(name));
     let below = folders.take(50).find(|name| {
         let sub = Sub::new(files, name);
@@ -297,14 +322,26 @@ fn unrecognised(files: Files<'_>) -> Error {
         (_, Some(folder)) => format!("`{folder}` looks like an app: is it the one? Then name it as the root."),
         _ => format!("There is only {}.", present.join(", ")),
     };
+    let looked = ["Procfile", "Dockerfile", "start.sh"].into_iter().chain(PROVIDERS.iter().map(|p| p.looks_for()));
     Error::new(
         Code::BuildFailed,
         format!(
-            "no app was recognised in this folder. {there} Looked for Procfile; Dockerfile; start.sh; {}. The three quickest ways out: \
-             a Procfile with `web: COMMAND`; a sh0.toml with `start_command = \"COMMAND\"` (or `static_dir = \"FOLDER\"`); a Dockerfile",
-            looked.join("; ")
+            "no app was recognised in this folder. {there}\n{}\n{}",
+            list("Looked for:", looked),
+            list("The three quickest ways out:", WAYS_OUT.iter().copied())
         ),
     )
+}
+
+const WAYS_OUT: [&str; 3] = [
+    "a Procfile with `web: COMMAND`",
+    "a sh0.toml with `start_command = \"COMMAND\"`, or `static_dir = \"FOLDER\"`",
+    "a Dockerfile",
+];
+
+/// A heading with its items in lines below.
+fn list<'t>(heading: &str, items: impl Iterator<Item = &'t str>) -> String {
+    items.fold(heading.to_owned(), |text, item| format!("{text}\n  - {item}"))
 }
 
 /// A relative path of plain characters: safe in a Dockerfile and in a shell command.

@@ -1,9 +1,10 @@
 //! A plan in the making, and how its image will be made.
 
-use sh0_core::model::{EnvKey, Plan, ProcessName, Reason, RelPath, Tool};
+use sh0_core::model::{EnvKey, ImagePlan, Plan, ProcessName, Reason, RelPath, Tool};
 use sh0_core::{Code, Error, Result};
 
 use crate::images::Base;
+use crate::root::below;
 use crate::text::At;
 
 /// A plan in the making. Providers fill it, the tree's and the app's own settings change it, the renderer reads it.
@@ -42,6 +43,8 @@ pub(crate) struct Recipe {
     pub(crate) trim: Vec<String>,
     /// Files and folders that are shipped; the whole folder of the app when empty.
     pub(crate) ship: Vec<String>,
+    /// The only command for which `ship` is enough, where others need the whole folder.
+    pub(crate) ship_for: Option<String>,
     /// Folders outside of the app's that the build fills and the app needs; they stay root's.
     pub(crate) ship_system: Vec<&'static str>,
     /// What the build fetches, kept between builds where the builder can: id and folder.
@@ -54,6 +57,8 @@ pub(crate) struct Recipe {
     pub(crate) several: Option<String>,
     /// The port that the detected start command listens on, whatever `PORT` says.
     pub(crate) fixed_port: Option<FixedPort>,
+    /// A command that another platform brings: where a Procfile says it, what the provider starts stands for it.
+    pub(crate) stands_for: Option<String>,
     /// Lines of the `.dockerignore` beyond the common ones.
     pub(crate) ignore: Vec<String>,
 }
@@ -79,9 +84,8 @@ pub(crate) struct FixedPort {
 impl Draft {
     /// Makes a draft of a folder one of the tree around it: every command runs in the folder, every path names it.
     pub(crate) fn moved_into(mut self, folder: &str) -> Draft {
-        let into = |command: &mut String| *command = format!("cd {} && {command}", quote(folder));
-        let below =
-            |path: &mut String| *path = if path == "." { folder.to_owned() } else { format!("{folder}/{path}") };
+        let into = |command: &mut String| *command = in_folder(folder, command);
+        let below = |path: &mut String| *path = below(folder, path);
         let Draft { plan, recipe, .. } = &mut self;
         plan.install
             .iter_mut()
@@ -102,6 +106,40 @@ impl Draft {
         self.recipe.manifests.clear();
         self.recipe.install_needs_source = true;
         self
+    }
+
+    /// Lets files in the folder of a workspace's member say their part: what they say runs there, and lies there.
+    pub(crate) fn said_in<T>(&mut self, folder: &str, say: impl FnOnce(&mut Draft) -> Result<T>) -> Result<T> {
+        let before = self.plan.clone();
+        let answer = say(self)?;
+        let plan = &mut self.plan;
+        let into = |command: &mut String| *command = in_folder(folder, command);
+        for (now, then) in [(&mut plan.install, &before.install), (&mut plan.build, &before.build)] {
+            now.iter_mut().filter(|command| !then.contains(command)).for_each(into);
+        }
+        for (now, then) in
+            [(&mut plan.start_command, &before.start_command), (&mut plan.release_command, &before.release_command)]
+        {
+            now.iter_mut().filter(|command| then.as_ref() != Some(command)).for_each(into);
+        }
+        let unsaid = |name: &ProcessName, command: &String| before.processes.get(name) == Some(command);
+        plan.processes.iter_mut().filter(|(name, command)| !unsaid(name, command)).for_each(|(_, c)| into(c));
+        let elsewhere = plan.static_dir.iter_mut().filter(|dir| before.static_dir.as_ref() != Some(dir));
+        elsewhere.for_each(|dir| *dir = below(folder, dir));
+        let said = plan.reasons.iter_mut().skip(before.reasons.len());
+        said.filter_map(|reason| reason.file.as_mut()).for_each(|file| *file = below(folder, file));
+        if plan.image != before.image
+            && let ImagePlan::Dockerfile { path } = &mut plan.image
+            && let Ok(outside) = below(folder, path.as_str()).parse()
+        {
+            *path = outside;
+        }
+        let paths = std::mem::take(&mut plan.paths);
+        for path in paths {
+            let said = !before.paths.contains(&path);
+            self.path(&if said { below(folder, path.as_str()) } else { path.to_string() });
+        }
+        Ok(answer)
     }
 
     /// Takes over what a member of a workspace says: the root has installed what it needs.
@@ -198,6 +236,8 @@ impl Draft {
 
     /// Picks the image line for the version that the tree asks for, and notes why.
     pub(crate) fn version(&mut self, base: &'static Base, pins: Vec<Pin>) -> String {
+        let beyond = pins.iter().any(|pin| base.ends_before(&pin.wanted));
+        let otherwise = base.versions.last().filter(|_| beyond).unwrap_or(&base.default);
         for pin in pins {
             match base.choose(&pin.wanted) {
                 Some(line) => {
@@ -215,13 +255,14 @@ impl Draft {
                     base.stack,
                     pin.wanted,
                     base.versions.join(", "),
-                    base.default
+                    otherwise
                 )),
             }
         }
-        self.because(format!("version = {}", base.default), "nothing in the tree asks for another");
-        self.plan.version = Some(base.default.to_owned());
-        base.default.to_owned()
+        let why = if beyond { "the newest that is known" } else { "nothing in the tree asks for another" };
+        self.because(format!("version = {otherwise}"), why);
+        self.plan.version = Some((*otherwise).to_owned());
+        (*otherwise).to_owned()
     }
 
     /// A version of a tool that another builder was told: counts where it is the language's own.
@@ -267,6 +308,11 @@ impl Draft {
             self.plan.processes.insert(web, command.clone());
         }
     }
+}
+
+/// A command of the tree that runs in one of its folders.
+fn in_folder(folder: &str, command: &str) -> String {
+    format!("cd {} && {command}", quote(folder))
 }
 
 /// A version that the tree asks for, and where.

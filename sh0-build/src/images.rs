@@ -22,6 +22,16 @@ pub(crate) struct Base {
     run: &'static str,
 }
 
+/// One image both builds and ships, and the version is all of its tag.
+const fn plain(
+    stack: &'static str,
+    repository: &'static str,
+    versions: &'static [&'static str],
+    default: &'static str,
+) -> Base {
+    Base { stack, repository, versions, default, before: "", build: "", run: "" }
+}
+
 /// Node: even versions are the long-term ones.
 pub(crate) const NODE: Base = Base {
     stack: "node",
@@ -45,25 +55,9 @@ pub(crate) const PYTHON: Base = Base {
 /// Python where nothing has to be compiled: one image both builds and ships.
 pub(crate) const PYTHON_SLIM: Base = Base { build: "-slim-bookworm", ..PYTHON };
 /// Zola, a generator of pages: one program.
-pub(crate) const ZOLA: Base = Base {
-    stack: "zola",
-    repository: "ghcr.io/getzola/zola",
-    before: "",
-    versions: &["v0.20.0"],
-    default: "v0.20.0",
-    build: "",
-    run: "",
-};
+pub(crate) const ZOLA: Base = plain("zola", "ghcr.io/getzola/zola", &["v0.20.0"], "v0.20.0");
 /// Conda, which makes environments with their own Python.
-pub(crate) const CONDA: Base = Base {
-    stack: "conda",
-    repository: "condaforge/miniforge3",
-    before: "",
-    versions: &["25.3.1-0"],
-    default: "25.3.1-0",
-    build: "",
-    run: "",
-};
+pub(crate) const CONDA: Base = plain("conda", "condaforge/miniforge3", &["25.3.1-0"], "25.3.1-0");
 /// Go builds anything older than itself.
 pub(crate) const GO: Base = Base {
     stack: "go",
@@ -115,8 +109,7 @@ pub(crate) const PHP: Base = Base {
     run: "-apache-bookworm",
 };
 /// Composer, a single file.
-pub(crate) const COMPOSER: Base =
-    Base { stack: "composer", repository: "composer", versions: &["2"], default: "2", before: "", build: "", run: "" };
+pub(crate) const COMPOSER: Base = plain("composer", "composer", &["2"], "2");
 /// Ruby. Bundler wants exactly the release that a Gemfile names.
 pub(crate) const RUBY: Base = Base {
     stack: "ruby",
@@ -176,15 +169,8 @@ pub(crate) const ELIXIR: Base = Base {
     run: "-slim",
 };
 /// What builds .NET. Not in the default registry.
-pub(crate) const DOTNET_SDK: Base = Base {
-    stack: "dotnet-sdk",
-    repository: "mcr.microsoft.com/dotnet/sdk",
-    versions: &["3.1", "5.0", "6.0", "7.0", "8.0", "9.0", "10.0"],
-    default: "10.0",
-    before: "",
-    build: "",
-    run: "",
-};
+pub(crate) const DOTNET_SDK: Base =
+    plain("dotnet-sdk", "mcr.microsoft.com/dotnet/sdk", &["3.1", "5.0", "6.0", "7.0", "8.0", "9.0", "10.0"], "10.0");
 /// What runs ASP.NET.
 pub(crate) const DOTNET: Base = Base { stack: "dotnet", repository: "mcr.microsoft.com/dotnet/aspnet", ..DOTNET_SDK };
 /// Gleam, with Erlang.
@@ -198,8 +184,7 @@ pub(crate) const GLEAM: Base = Base {
     run: "-erlang",
 };
 /// Dart; its programs need no SDK.
-pub(crate) const DART: Base =
-    Base { stack: "dart", repository: "dart", versions: &["2.19", "3"], default: "3", before: "", build: "", run: "" };
+pub(crate) const DART: Base = plain("dart", "dart", &["2.19", "3"], "3");
 /// Swift.
 pub(crate) const SWIFT: Base = Base {
     stack: "swift",
@@ -211,15 +196,8 @@ pub(crate) const SWIFT: Base = Base {
     run: "-slim",
 };
 /// Crystal.
-pub(crate) const CRYSTAL: Base = Base {
-    stack: "crystal",
-    repository: "crystallang/crystal",
-    versions: &["1.14.1", "1.15.1", "1.16.3", "1.17.1"],
-    default: "1.17.1",
-    before: "",
-    build: "",
-    run: "",
-};
+pub(crate) const CRYSTAL: Base =
+    plain("crystal", "crystallang/crystal", &["1.14.1", "1.15.1", "1.16.3", "1.17.1"], "1.17.1");
 /// Leiningen, by version of Java.
 pub(crate) const LEIN: Base = Base {
     stack: "leiningen",
@@ -233,15 +211,7 @@ pub(crate) const LEIN: Base = Base {
 /// The Clojure CLI, by version of Java.
 pub(crate) const CLOJURE: Base = Base { stack: "clojure", build: "-tools-deps", run: "-tools-deps", ..LEIN };
 /// GHC, with Stack and Cabal.
-pub(crate) const HASKELL: Base = Base {
-    stack: "haskell",
-    repository: "haskell",
-    versions: &["9.4", "9.6", "9.8"],
-    default: "9.6",
-    before: "",
-    build: "",
-    run: "",
-};
+pub(crate) const HASKELL: Base = plain("haskell", "haskell", &["9.4", "9.6", "9.8"], "9.6");
 
 impl Base {
     /// The image to build on.
@@ -281,6 +251,15 @@ impl Base {
     pub(crate) fn choose(&self, wanted: &str) -> Option<&'static str> {
         // `a || b`: the newest line of either.
         wanted.split("||").filter_map(|part| self.choose_one(part.trim())).max_by_key(|line| self.place(line))
+    }
+
+    /// Whether `wanted` asks for something newer than all of these.
+    pub(crate) fn ends_before(&self, wanted: &str) -> bool {
+        let Some(newest) = self.versions.last().and_then(|line| Bound::parse(line)) else { return false };
+        self.choose(wanted).is_none()
+            && comparators(&wanted.to_ascii_lowercase())
+                .filter_map(|text| Bound::parse(&text))
+                .any(|bound| !bound.operator.starts_with('<') && bound.numbers > newest.numbers)
     }
 
     fn place(&self, line: &str) -> usize {

@@ -28,10 +28,25 @@
 //! libraries that it loads, under `.sh0/rootfs/` in the build context (the program as `/sh0-static`). The runtime puts
 //! it there; so such an app needs no registry.
 //!
+//! # Folders of apps
+//!
+//! A tree may hold several apps. [`Options::root`], `root` in the settings of the app, and `root` in the `sh0.toml` at
+//! the top name the folder of one, in this order, and mean the same to plans, checks and builds:
+//!
+//! - A member of a workspace (npm, pnpm, yarn, bun, Nx; Cargo; Go) is planned, checked and built from the top, where the
+//!   lockfile and the other members are. Commands of the settings and of the `sh0.toml` at the top run at the top; a
+//!   Procfile, a Dockerfile and a `sh0.toml` in its own folder count in place of the top's, and what they say runs there.
+//! - Any other folder is the whole tree, as if nothing were around it. [`Plan::root`] names it; everything else in the
+//!   plan, and every setting, is said of that folder, and the build sees it alone. Reasons and findings name their files
+//!   as the tree does.
+//!
+//! The `sh0.toml` at the top speaks of a folder when its `root` names that folder and the folder has no `sh0.toml`.
+//!
 //! Deliberately absent: the network, processes, the store. Nothing is installed, built, resolved or looked up; versions
 //! come from one table in this crate (`images`). A tree is never written to.
 //!
 //! [`Plan::paths`]: sh0_core::model::Plan::paths
+//! [`Plan::root`]: sh0_core::model::Plan::root
 
 mod config;
 mod detect;
@@ -42,6 +57,7 @@ mod foreign;
 mod images;
 mod provider;
 mod render;
+mod root;
 mod rules;
 mod schema;
 mod text;
@@ -77,7 +93,8 @@ pub struct Options {
     /// Images to take in place of a stack's own, by stack, such as `node`, `php`, `java`, `maven` ([`default_images`] has
     /// them all). One image both builds and ships.
     pub base_images: BTreeMap<String, String>,
-    /// The folder of the app, in a tree with several: in place of what `root` in `sh0.toml` says.
+    /// The folder of the app, in a tree with several: in place of what the settings of the app, or `root` in `sh0.toml`,
+    /// say. See [Folders of apps](crate#folders-of-apps).
     pub root: Option<RelPath>,
     /// Variables that the build may read and no layer may keep, such as the token of a registry. They reach commands as
     /// secret mounts of BuildKit, `id` being the name; without BuildKit such a plan is refused.

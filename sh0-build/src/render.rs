@@ -75,6 +75,13 @@ fn settle(draft: &mut Draft) {
     if recipe.build.is_none() && commands {
         recipe.build = recipe.run.clone();
     }
+    if let Some(enough) = &recipe.ship_for {
+        let mut told = plan.start_command.iter().chain(plan.processes.values()).chain(&plan.release_command);
+        match told.any(|command| command != enough) {
+            true => recipe.ship.clear(),
+            false => recipe.trim.clear(),
+        }
+    }
     // `go run main.go` of a Procfile needs what built it.
     let runs_tool = plan.start_command.iter().chain(plan.processes.values()).any(|command| {
         matches!(command.split_whitespace().next(), Some("go" | "cargo" | "mvn" | "gradle" | "./mvnw" | "./gradlew"))

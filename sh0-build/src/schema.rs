@@ -35,7 +35,8 @@ fn generator() -> SchemaGenerator {
 #[schemars(rename = "sh0.toml", deny_unknown_fields)]
 #[allow(dead_code, reason = "it is read as a schema; `config` reads the file, with the lines of its keys")]
 struct File {
-    /// The folder of the app, in a tree with several: a member of a workspace, or a folder on its own.
+    /// The folder of the app, in a tree with several: a member of a workspace, or a folder on its own, of which everything
+    /// else in the file is said.
     root: Option<String>,
     /// The language, such as `node`; `shell` for commands alone, `docker` for the Dockerfile alone.
     language: Option<String>,

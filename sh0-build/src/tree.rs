@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 /// The most that is read of one file, in bytes: manifests are smaller, and lockfiles are only looked for.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -31,11 +31,16 @@ pub trait Tree: Send + Sync {
     /// The names in a folder, in any order. Names that are not UTF-8 are left out.
     fn names(&self, folder: &str) -> Vec<String>;
 
+    /// The same names with what lies at each; those that have no [`Kind`] are left out.
+    fn entries(&self, folder: &str) -> Vec<(String, Kind)> {
+        let names = self.names(folder).into_iter();
+        names.filter_map(|name| self.kind(&join(folder, &name)).map(|kind| (name, kind))).collect()
+    }
+
     /// The first `limit` bytes of a file; `None` when there is none.
     fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>>;
 
-    /// The folder of the app, where whoever asks names it: [`Options::root`](crate::Options::root). No tree of its own
-    /// says so.
+    /// The member of the tree's workspace that is the app, where one was picked. No tree of its own says so.
     #[doc(hidden)]
     fn picked(&self) -> Option<&str> {
         None
@@ -52,63 +57,112 @@ pub trait Tree: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct DirTree {
     root: PathBuf,
+    /// Folders that no link leads to or through: a whole check asks for thousands of files in few folders.
+    real: Arc<RwLock<HashSet<String>>>,
 }
 
 impl DirTree {
     /// Opens the folder; fails when it is none.
     pub fn open(root: &Path) -> std::io::Result<Self> {
         let root = root.canonicalize()?;
-        if root.is_dir() { Ok(DirTree { root }) } else { Err(std::io::ErrorKind::NotADirectory.into()) }
+        match root.is_dir() {
+            true => Ok(DirTree { root, real: Arc::default() }),
+            false => Err(std::io::ErrorKind::NotADirectory.into()),
+        }
     }
 
     /// The real path of an entry, if it is below the root, and what is there.
-    fn locate(&self, path: &str) -> Option<(PathBuf, fs::FileType)> {
+    fn locate(&self, path: &str) -> Option<(PathBuf, fs::Metadata)> {
         if !is_plain(path) {
             return None;
         }
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if !path.is_empty() && (folder.is_empty() || self.is_real(folder)) {
+            let real = self.root.join(path);
+            let found = fs::symlink_metadata(&real).ok()?;
+            return if found.is_symlink() { self.resolve(path) } else { Some((real, found)) };
+        }
         let mut real = self.root.clone();
-        let mut kind = None;
+        let mut last = None;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             real.push(part);
-            let found = fs::symlink_metadata(&real).ok()?.file_type();
+            let found = fs::symlink_metadata(&real).ok()?;
             if found.is_symlink() {
                 return self.resolve(path);
             }
-            kind = Some(found);
+            last = Some(found);
         }
-        match kind {
-            Some(kind) => Some((real, kind)),
+        match last {
+            Some(found) => {
+                self.is_known_as_real(folder.to_owned());
+                Some((real, found))
+            }
             None => self.resolve(path),
         }
     }
 
+    fn is_real(&self, folder: &str) -> bool {
+        self.real.read().unwrap_or_else(PoisonError::into_inner).contains(folder)
+    }
+
+    fn is_known_as_real(&self, folder: String) {
+        let mut real = self.real.write().unwrap_or_else(PoisonError::into_inner);
+        if real.len() < MAX_ENTRIES {
+            real.insert(folder);
+        }
+    }
+
     /// The same with links on the way. `canonicalize` ends with an error on a loop of them.
-    fn resolve(&self, path: &str) -> Option<(PathBuf, fs::FileType)> {
+    fn resolve(&self, path: &str) -> Option<(PathBuf, fs::Metadata)> {
         let real = self.root.join(path).canonicalize().ok().filter(|real| real.starts_with(&self.root))?;
-        let kind = fs::symlink_metadata(&real).ok()?.file_type();
-        Some((real, kind))
+        let found = fs::symlink_metadata(&real).ok()?;
+        Some((real, found))
+    }
+
+    /// What a folder holds, as it lists it.
+    fn list(&self, folder: &str) -> impl Iterator<Item = (String, fs::DirEntry)> + use<> {
+        let real =
+            if self.is_real(folder) { Some(self.root.join(folder)) } else { self.locate(folder).map(|(real, _)| real) };
+        let entries = real.and_then(|real| fs::read_dir(real).ok());
+        entries.into_iter().flatten().filter_map(|entry| {
+            let entry = entry.ok()?;
+            Some((entry.file_name().into_string().ok()?, entry))
+        })
     }
 }
 
 impl Tree for DirTree {
     fn kind(&self, path: &str) -> Option<Kind> {
-        kind_of(self.locate(path)?.1)
+        kind_of(self.locate(path)?.1.file_type())
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
-        let Some(entries) = self.locate(folder).and_then(|(real, _)| fs::read_dir(real).ok()) else {
-            return Vec::new();
+        self.list(folder).map(|(name, _)| name).collect()
+    }
+
+    fn entries(&self, folder: &str) -> Vec<(String, Kind)> {
+        let real = folder.is_empty() || self.is_real(folder);
+        let kind = |(name, entry): (String, fs::DirEntry)| {
+            let path = join(folder, &name);
+            let kind = entry.file_type().ok().filter(|kind| !kind.is_symlink()).and_then(kind_of);
+            let kind = kind.or_else(|| self.kind(&path))?;
+            if real && kind == Kind::Folder && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.is_known_as_real(path);
+            }
+            Some((name, kind))
         };
-        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+        self.list(folder).filter_map(kind).collect()
     }
 
     fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
         // Only regular files are opened: opening a pipe would wait for a writer.
-        let (real, kind) = self.locate(path)?;
-        if !kind.is_file() {
+        let (real, found) = self.locate(path)?;
+        if !found.is_file() {
             return None;
         }
-        let mut bytes = Vec::new();
+        // One byte more tells the end of the file without another buffer.
+        let size = found.len().min(limit).saturating_add(1);
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         fs::File::open(real).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
         Some(bytes)
     }
@@ -176,6 +230,10 @@ fn kind_of(kind: fs::FileType) -> Option<Kind> {
     }
 }
 
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
 /// Whether a path is relative and stays below where it starts.
 fn is_plain(path: &str) -> bool {
     path.is_empty() || path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\0')
@@ -185,7 +243,7 @@ fn is_plain(path: &str) -> bool {
 /// listing of the root answers those, and one read each manifest.
 pub(crate) struct Remembered<'a> {
     tree: &'a dyn Tree,
-    picked: Option<&'a str>,
+    picked: OnceLock<String>,
     memory: Mutex<Memory>,
 }
 
@@ -203,9 +261,13 @@ const MAX_REMEMBERED: usize = 4 << 20;
 const MAX_REMEMBERED_FILE: usize = 128 << 10;
 
 impl<'a> Remembered<'a> {
-    /// The tree; the folder of the app in it, where that is given.
-    pub(crate) fn new(tree: &'a dyn Tree, picked: Option<&'a str>) -> Self {
-        Remembered { tree, picked, memory: Mutex::default() }
+    pub(crate) fn new(tree: &'a dyn Tree) -> Self {
+        Remembered { tree, picked: OnceLock::new(), memory: Mutex::default() }
+    }
+
+    /// Says once which member of the workspace is the app.
+    pub(crate) fn pick(&self, folder: &str) {
+        self.picked.get_or_init(|| folder.to_owned());
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -272,7 +334,7 @@ impl Tree for Remembered<'_> {
     }
 
     fn picked(&self) -> Option<&str> {
-        self.picked
+        self.picked.get().map(String::as_str)
     }
 }
 
@@ -288,22 +350,26 @@ impl<'a> Sub<'a> {
         Sub { tree: files.0, folder: folder.into() }
     }
 
-    fn join(&self, path: &str) -> String {
-        if path.is_empty() { self.folder.clone() } else { format!("{}/{path}", self.folder) }
+    fn at(&self, path: &str) -> String {
+        if path.is_empty() { self.folder.clone() } else { join(&self.folder, path) }
     }
 }
 
 impl Tree for Sub<'_> {
     fn kind(&self, path: &str) -> Option<Kind> {
-        self.tree.kind(&self.join(path))
+        self.tree.kind(&self.at(path))
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
-        self.tree.names(&self.join(folder))
+        self.tree.names(&self.at(folder))
+    }
+
+    fn entries(&self, folder: &str) -> Vec<(String, Kind)> {
+        self.tree.entries(&self.at(folder))
     }
 
     fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
-        self.tree.bytes(&self.join(path), limit)
+        self.tree.bytes(&self.at(path), limit)
     }
 }
 
@@ -341,6 +407,15 @@ impl Files<'_> {
         names.dedup();
         names.truncate(MAX_ENTRIES);
         names
+    }
+
+    /// The same names, with what lies there.
+    pub(crate) fn entries(self, folder: &str) -> Vec<(String, Kind)> {
+        let mut entries = self.0.entries(folder);
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        entries.dedup_by(|a, b| a.0 == b.0);
+        entries.truncate(MAX_ENTRIES);
+        entries
     }
 
     /// The first of `paths` that is a file.

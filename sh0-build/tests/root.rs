@@ -1,9 +1,9 @@
-//! `Options::root` means what `root` in `sh0.toml` means.
+//! `Options::root`, `root` of an app's settings and `root` in `sh0.toml` mean the same, to plans and to checks.
 
 #![allow(clippy::unwrap_used)]
 
-use sh0_build::{MemoryTree, Options, plan_tree};
-use sh0_core::model::{AppSettings, Plan};
+use sh0_build::{CheckOptions, MemoryTree, Options, check_tree, plan_tree};
+use sh0_core::model::{AppSettings, ImagePlan, Plan};
 
 /// Trees with several apps: the files, and the folder of one of the apps.
 fn trees() -> Vec<(MemoryTree, &'static str)> {
@@ -42,6 +42,18 @@ fn trees() -> Vec<(MemoryTree, &'static str)> {
             ]),
             "api",
         ),
+        (
+            MemoryTree::from([
+                ("package.json", r#"{ "packageManager": "pnpm@10.0.0" }"#),
+                ("pnpm-workspace.yaml", "packages:\n  - apps/*\n"),
+                ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n"),
+                ("apps/web/package.json", node),
+                ("apps/web/a.js", ""),
+                ("apps/docs/package.json", node),
+                ("apps/docs/a.js", ""),
+            ]),
+            "apps/docs",
+        ),
         (MemoryTree::from([("README.md", ""), ("site/app.py", "print(1)"), ("site/requirements.txt", "")]), "site"),
     ]
 }
@@ -60,6 +72,9 @@ fn the_folder_of_the_app_can_be_named_by_whoever_asks() {
         let said = planned(&written, None).unwrap();
         let bare = |plan: &Plan| Plan { reasons: Vec::new(), ..plan.clone() };
         assert_eq!(bare(&asked), bare(&said), "{root}");
+        let settings = AppSettings { root: Some(root.parse().unwrap()), ..AppSettings::default() };
+        let set = plan_tree(&tree, &settings, &Options::default()).unwrap();
+        assert_eq!(set, asked, "{root}");
         assert!(asked.reasons.iter().any(|reason| reason.what == format!("root = {root}")), "{:?}", asked.reasons);
         assert!(asked.reasons.iter().all(|reason| reason.file.as_deref() != Some("sh0.toml")), "{:?}", asked.reasons);
         // Who asks is heard before the file.
@@ -74,4 +89,111 @@ fn a_folder_that_is_not_there_is_named() {
     let error = planned(&tree, Some("apps/nope")).unwrap_err();
     let field = &error.fields()[0];
     assert_eq!((field.field.as_str(), error.detail().contains("apps/nope")), ("root", true), "{error:?}");
+}
+
+fn dockerfile(plan: &Plan) -> &str {
+    match &plan.image {
+        ImagePlan::Generated { dockerfile, .. } => dockerfile,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is installed comes from the lockfile at the top, and the build sees all of the workspace.
+#[test]
+fn members_are_built_from_the_top() {
+    let all = [
+        ("npm ci", "cd apps/docs && node a.js"),
+        ("cargo fetch --locked", "./bin/api"),
+        ("go mod download", "./out"),
+        ("pnpm install --frozen-lockfile", "cd apps/docs && node a.js"),
+    ];
+    for ((tree, root), (install, start)) in trees().into_iter().zip(all) {
+        let plan = planned(&tree, Some(root)).unwrap();
+        assert_eq!(plan.root, None, "{root}");
+        assert!(plan.install.iter().any(|command| command.starts_with(install)), "{:?}", plan.install);
+        assert_eq!(plan.start_command.as_deref(), Some(start));
+        assert!(dockerfile(&plan).contains("COPY . .\n"), "{}", dockerfile(&plan));
+    }
+}
+
+#[test]
+fn another_folder_is_a_tree_of_its_own() {
+    let mut tree = MemoryTree::from([
+        ("sh0.toml", "root = \"site\"\nstart_command = \"python run.py\"\n"),
+        ("Procfile", "web: something else"),
+        ("Dockerfile", "FROM elsewhere\n"),
+        ("site/run.py", "print(1)"),
+        ("site/requirements.txt", ""),
+    ]);
+    let plan = planned(&tree, None).unwrap();
+    assert_eq!(plan.root.as_ref().map(|root| root.as_str()), Some("site"));
+    assert_eq!(plan.start_command.as_deref(), Some("python run.py"));
+    assert!(!dockerfile(&plan).contains("site"), "{}", dockerfile(&plan));
+    let files: Vec<_> = plan.reasons.iter().filter_map(|reason| reason.file.as_deref()).collect();
+    assert!(files.contains(&"sh0.toml") && files.contains(&"site/requirements.txt"), "{files:?}");
+    assert!(!files.contains(&"Procfile"), "{files:?}");
+    // A file of its own is the one that counts, also for a Dockerfile.
+    tree.insert("site/sh0.toml", "start_command = \"python other.py\"\n");
+    assert_eq!(planned(&tree, None).unwrap().start_command.as_deref(), Some("python other.py"));
+    tree.insert("site/Dockerfile", "FROM python:3.13\nCMD [\"python\", \"run.py\"]\n");
+    let own = planned(&tree, None).unwrap().image;
+    assert_eq!(own, ImagePlan::Dockerfile { path: "Dockerfile".parse().unwrap() });
+    // One that speaks of a folder does not speak of another.
+    tree.insert("other/app.py", "print(1)");
+    assert_eq!(planned(&tree, Some("other")).unwrap().start_command.as_deref(), Some("python app.py"));
+    tree.insert("site/sh0.toml", "root = \"deeper\"\n");
+    let error = planned(&tree, None).unwrap_err();
+    assert_eq!(error.fields()[0].field, "site/sh0.toml: root");
+}
+
+#[test]
+fn files_of_a_member_speak_of_its_folder() {
+    let (mut tree, root) = trees().remove(0);
+    tree.insert("sh0.toml", "start_command = \"node of-the-top.js\"\n");
+    tree.insert("Procfile", "web: node of-the-top.js");
+    tree.insert("apps/docs/Procfile", "web: node b.js\nrelease: node c.js");
+    let plan = planned(&tree, Some(root)).unwrap();
+    assert_eq!(plan.start_command.as_deref(), Some("cd apps/docs && node b.js"));
+    assert_eq!(plan.processes.values().collect::<Vec<_>>(), ["cd apps/docs && node b.js"]);
+    assert_eq!(plan.release_command.as_deref(), Some("cd apps/docs && node c.js"));
+    assert!(plan.reasons.iter().any(|reason| reason.file.as_deref() == Some("apps/docs/Procfile")));
+    tree.insert("apps/docs/sh0.toml", "start_command = \"node d.js\"\n");
+    assert_eq!(planned(&tree, Some(root)).unwrap().start_command.as_deref(), Some("cd apps/docs && node d.js"));
+    tree.insert("apps/docs/Dockerfile", "FROM node:24\n");
+    let own = planned(&tree, Some(root)).unwrap().image;
+    assert_eq!(own, ImagePlan::Dockerfile { path: "apps/docs/Dockerfile".parse().unwrap() });
+}
+
+/// Where a rule fires, and how many files were looked at.
+fn checked(tree: &MemoryTree, root: Option<&str>) -> (Vec<String>, u32) {
+    let plan = planned(tree, root).ok();
+    let options = CheckOptions { root: root.map(|root| root.parse().unwrap()), ..CheckOptions::default() };
+    let report = check_tree(tree, plan.as_ref(), &options);
+    let of_rule = report.findings.into_iter().filter(|finding| finding.rule == "SEC05");
+    (of_rule.filter_map(|finding| finding.file).collect(), report.files)
+}
+
+#[test]
+fn a_check_sees_what_is_built() {
+    let leak = "connect('https://someone:Tr0ub4dor3x@db.shop.io/main')\n";
+    let mut tree = MemoryTree::from([("README.md", ""), ("site/app.py", leak), ("other/app.py", leak)]);
+    let all = vec!["other/app.py".to_owned(), "site/app.py".to_owned()];
+    assert_eq!(checked(&tree, None), (all.clone(), 3));
+    assert_eq!(checked(&tree, Some("site")), (vec!["site/app.py".to_owned()], 1));
+    // The same without a plan: nothing is known of this one.
+    tree.insert("notes/a.sh", "curl https://someone:Tr0ub4dor3x@db.shop.io/main\n");
+    assert_eq!(checked(&tree, Some("notes")).0, ["notes/a.sh"]);
+    // What the file at the top allows is said of the folder that it names.
+    tree.insert(
+        "sh0.toml",
+        "root = \"site\"\n[check]\nignore = [{ rule = \"SEC05\", path = \"app.py\", reason = \"a demo\" }]\n",
+    );
+    let plan = planned(&tree, None).ok();
+    let report = check_tree(&tree, plan.as_ref(), &CheckOptions::default());
+    let allowed = report.suppressed.iter().map(|one| (one.finding.file.as_deref(), one.by.as_str()));
+    assert_eq!(allowed.collect::<Vec<_>>(), [(Some("site/app.py"), "sh0.toml")]);
+    // A member is built with all of its workspace.
+    let (mut tree, root) = trees().remove(0);
+    tree.insert("apps/web/a.js", leak);
+    assert_eq!(checked(&tree, Some(root)).0, ["apps/web/a.js"]);
 }

@@ -265,3 +265,27 @@ const WORDS: &[&str] = &[
     "eyJ",
     "<TargetFramework>net",
 ];
+
+#[test]
+fn what_a_volume_keeps_is_not_lost() {
+    let mut tree = MemoryTree::from([
+        ("package.json", r#"{ "scripts": { "start": "node a.js" }, "dependencies": { "better-sqlite3": "1" } }"#),
+        ("a.js", "const db = new Database('./data/app.db'); // better-sqlite3\n"),
+        ("b.js", "const multer = require('multer'); multer({ dest: 'data/uploads/' });\n"),
+        ("prisma/schema.prisma", "datasource db {\n  provider = \"sqlite\"\n  url = \"file:./dev.db\"\n}\n"),
+    ]);
+    let lost = |tree: &MemoryTree, volumes: &[&str]| {
+        let options = CheckOptions { volumes: volumes.iter().map(|v| (*v).to_owned()).collect(), ..Default::default() };
+        let plan = plan_tree(tree, &AppSettings::default(), &Options::default()).ok();
+        let found = check_tree(tree, plan.as_ref(), &options).findings.into_iter();
+        let data = found.filter(|finding| matches!(finding.rule.as_str(), "DAT01" | "DAT02"));
+        data.filter_map(|finding| finding.file).collect::<Vec<_>>()
+    };
+    assert_eq!(lost(&tree, &[]), ["a.js", "prisma/schema.prisma", "b.js"]);
+    assert_eq!(lost(&tree, &["/app/data"]), ["prisma/schema.prisma"]);
+    assert_eq!(lost(&tree, &["/app/dat", "/data"]), ["a.js", "prisma/schema.prisma", "b.js"]);
+    assert_eq!(lost(&tree, &["/app/data/", "/app/prisma"]), Vec::<String>::new());
+    tree.insert("Dockerfile", "FROM node:24\nWORKDIR /srv\nCOPY . .\nCMD [\"node\", \"a.js\"]\n");
+    assert_eq!(lost(&tree, &["/app/data"]), ["a.js", "prisma/schema.prisma", "b.js"]);
+    assert_eq!(lost(&tree, &["/srv/data", "/srv/prisma"]), Vec::<String>::new());
+}

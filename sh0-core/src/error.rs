@@ -130,12 +130,14 @@ pub struct Error {
     detail: String,
     fields: Vec<FieldError>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// The request that failed, where a server said so.
+    request_id: Option<Box<str>>,
 }
 
 impl Error {
     /// A failure of `code`; `detail` says what happened and what to do next.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Error { code, detail: detail.into(), fields: Vec::new(), source: None }
+        Error { code, detail: detail.into(), fields: Vec::new(), source: None, request_id: None }
     }
 
     /// Input that is wrong in one field.
@@ -198,15 +200,17 @@ impl Error {
         matches!(self.code, Code::Unavailable | Code::Timeout | Code::RateLimited)
     }
 
-    /// The object that goes over the wire.
+    /// The object that goes over the wire. An empty `request_id` leaves the one with which a server has answered.
     pub fn problem(&self, request_id: impl Into<String>) -> Problem {
+        let given = request_id.into();
+        let request_id = if given.is_empty() { self.request_id.as_deref().unwrap_or_default().into() } else { given };
         Problem {
             code: self.code,
             title: self.code.title().to_owned(),
             status: self.code.status(),
             detail: self.detail.clone(),
             errors: self.fields.clone(),
-            request_id: request_id.into(),
+            request_id,
         }
     }
 }
@@ -264,7 +268,8 @@ impl From<serde_json::Error> for Error {
 
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
-        Error { code: problem.code, detail: problem.detail, fields: problem.errors, source: None }
+        let request_id = Some(problem.request_id).filter(|id| !id.is_empty()).map(Into::into);
+        Error { fields: problem.errors, request_id, ..Error::new(problem.code, problem.detail) }
     }
 }
 
@@ -285,4 +290,17 @@ pub struct Problem {
     /// Names the request in the server's log.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub request_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_of_a_server_is_told_as_it_came() {
+        let problem = Error::invalid("scale.web", "is 200", "use 0 to 100").problem("01m7");
+        assert_eq!(Error::from(problem.clone()).problem(""), problem);
+        assert_eq!(Error::from(problem).problem("01m8").request_id, "01m8");
+        assert_eq!(Error::conflict("taken").problem("").request_id, "");
+    }
 }

@@ -197,9 +197,18 @@ async fn an_image_is_built_used_and_removed() {
 #[tokio::test]
 async fn failed_builds_say_why_and_leave_nothing() {
     let Some(bench) = Bench::new().await else { return };
-    let error = bench.build("FROM BASE\nRUN echo oh-no >&2; exit 7\n", &[], &NoOutput).await.unwrap_err();
+    let dockerfile = "FROM BASE\nRUN echo done before\n\
+        RUN seq -f 'line %g' 30; sleep 0.3; printf '\\033[1moh-no\\033[0m\\n' >&2; exit 7\n";
+    let error = bench.build(dockerfile, &[], &NoOutput).await.unwrap_err();
     assert_eq!(error.code(), Code::BuildFailed);
-    assert!(error.detail().contains("exit 7") || error.detail().contains('7'), "{error}");
+    let (reason, last) = error.detail().split_once("; its last lines:\n").unwrap();
+    assert!(reason.contains("exit 7") && reason.ends_with("code: 7"), "{error}");
+    let last: Vec<_> = last.lines().collect();
+    assert_eq!((last.len(), last[0], last[18], last[19]), (20, "line 12", "line 30", "oh-no"), "{error}");
+    let error = bench.build("FROM BASE\nRUN echo done before\nRUN exit 7\n", &[], &NoOutput).await.unwrap_err();
+    assert!(error.detail().ends_with("code: 7; it printed nothing"), "{error}");
+    let error = bench.build("FROM BASE\nRUN echo done before\nCOPY none /\n", &[], &NoOutput).await.unwrap_err();
+    assert!(error.detail().contains("none") && !error.detail().contains("its last lines"), "{error}");
     let error = bench.build("FROM 127.0.0.1:1/no/such:image\n", &[], &NoOutput).await.unwrap_err();
     assert_eq!(error.code(), Code::BuildFailed);
     for word in ["127.0.0.1:1/no/such:image", "--image-mirror", "--runtime process"] {

@@ -22,10 +22,10 @@ pub(crate) fn cargo(repo: &Repo) -> Command {
     cargo
 }
 
-/// Shows the command, runs it, and fails when it fails.
+/// Shows the command, runs it, and fails when it fails. It is shown beside our output: that may be a report.
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let shown = show(command);
-    println!("$ {shown}");
+    eprintln!("$ {shown}");
     let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{shown}: {status}").into()) }
 }

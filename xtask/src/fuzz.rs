@@ -54,16 +54,25 @@ pub(crate) fn fuzz(repo: &Repo, args: &[String]) -> Outcome {
 
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by(|(a, _), (b, _)| a.cmp(b));
-    println!("{seconds} s a target.\n\n| target | inputs tried | code reached (edges) | inputs that reach it |");
-    println!("| --- | --- | --- | --- |");
-    let mut found = Vec::new();
+    println!("{}", report(seconds, &results));
+    let found: Vec<&str> = results.iter().filter(|(_, row)| row.is_err()).map(|(target, _)| target.as_str()).collect();
+    if found.is_empty() { Ok(()) } else { Err(format!("something was found in {}", found.join(", ")).into()) }
+}
+
+/// A table, and behind it the last words of those that found something.
+fn report(seconds: u64, results: &[(String, Outcome<String>)]) -> String {
+    let mut text = format!("{seconds} s a target, {} targets.\n\n", results.len());
+    text.push_str(
+        "| target | inputs tried | code reached (edges) | inputs that reach it |\n| --- | --- | --- | --- |\n",
+    );
     for (target, result) in results {
-        match result {
-            Ok(row) => println!("| {target} | {row} |"),
-            Err(error) => found.push(format!("{target}: {error}")),
-        }
+        let row = result.as_deref().unwrap_or("**found something** | | ");
+        text.push_str(&format!("| {target} | {row} |\n"));
     }
-    if found.is_empty() { Ok(()) } else { Err(found.join("\n\n").into()) }
+    for (target, error) in results.iter().filter_map(|(target, row)| Some((target, row.as_ref().err()?))) {
+        text.push_str(&format!("\n### What {target} found\n\n```text\n{error}\n```\n"));
+    }
+    text.trim_end().to_owned()
 }
 
 fn parse(args: &[String], known: Vec<String>) -> Outcome<(Vec<String>, u64)> {
@@ -146,7 +155,7 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, report};
 
     #[test]
     fn arguments() {
@@ -156,5 +165,13 @@ mod tests {
         assert_eq!(parsed(&["b", "--seconds", "7"]).unwrap(), (vec!["b".to_owned()], 7));
         assert!(parsed(&["c"]).unwrap_err().to_string().contains("a, b"));
         assert!(parsed(&["--seconds"]).is_err());
+    }
+
+    #[test]
+    fn what_was_found_is_in_the_report() {
+        let results = [("a".to_owned(), Ok("7 | 3 | 2".to_owned())), ("b".to_owned(), Err("panicked at x".into()))];
+        let text = report(5, &results);
+        assert!(text.contains("| a | 7 | 3 | 2 |\n| b | **found something** | |  |\n"), "{text}");
+        assert!(text.ends_with("### What b found\n\n```text\npanicked at x\n```"), "{text}");
     }
 }

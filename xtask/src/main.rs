@@ -45,7 +45,11 @@ const WORDS: &[Word] = &[
     },
     Word { name: "fuzz", about: "fuzz what reads from a wire: `fuzz [TARGET...] [--seconds N]`", run: fuzz::fuzz },
     Word { name: "first-run", about: "what a newcomer does, without Docker, timed", run: first_run::first_run },
-    Word { name: "prove", about: "run a row of proof and write docs/proof/ROW.md", run: prove::prove },
+    Word {
+        name: "prove",
+        about: "run a row of proof and write docs/proof/ROW.md: `prove [--draft] [ROW] [ARGS]`",
+        run: prove::prove,
+    },
     Word { name: "bench", about: "benchmarks: `bench NAME [ARGS]`, a binary of benches/", run: bench },
     Word { name: "exports", about: "exported files and SARIF against the schemas of others", run: exports },
     Word { name: "demo", about: "the README's first command", run: first_run::demo },

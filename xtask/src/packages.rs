@@ -43,12 +43,12 @@ fn python() -> bool {
 pub(crate) fn install(needs: &[Need]) -> Outcome {
     let missing: Vec<&Need> = needs.iter().filter(|need| !(need.there)()).collect();
     if missing.is_empty() {
-        println!("packages: all there");
+        eprintln!("packages: all there");
         return Ok(());
     }
     let what: Vec<&str> = missing.iter().map(|need| need.what).collect();
     let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages).copied().collect();
-    println!("packages: missing {}", what.join(", "));
+    eprintln!("packages: missing {}", what.join(", "));
     if !is_root() || find("apt-get").is_none() {
         return Err(format!("install these (Debian's names), then try again: {}", packages.join(" ")).into());
     }
@@ -63,6 +63,6 @@ pub(crate) fn is_root() -> bool {
 
 fn apt() -> Command {
     let mut apt = Command::new("apt-get");
-    apt.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet=2");
+    apt.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet=2").stdout(std::io::stderr());
     apt
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask prove crash [--kills 25] [--seed N] [--runtime process|docker]`
+//! `cargo xtask prove crash [--kills 25] [--cancels 3] [--seed N] [--runtime process|docker]`
 
 use std::process::ExitCode;
 
@@ -10,7 +10,8 @@ fn main() -> ExitCode {
     let wanted = rows::word("--runtime");
     let runtimes: Vec<_> =
         both.into_iter().filter(|kind| wanted.as_deref().is_none_or(|word| word == kind.as_str())).collect();
-    let kills = usize::try_from(rows::number("--kills", 25)).unwrap_or(usize::MAX);
+    let count = |name, otherwise| usize::try_from(rows::number(name, otherwise)).unwrap_or(usize::MAX);
+    let (kills, cancels) = (count("--kills", 25), count("--cancels", 3));
     let seed = rows::number("--seed", u64::from(std::process::id()));
-    rows::main(async move { crash::prove(kills, seed, &runtimes).await })
+    rows::main(async move { crash::prove(kills, cancels, seed, &runtimes).await })
 }

@@ -5,6 +5,7 @@
 
 mod http;
 mod live;
+mod once;
 mod verdict;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use once::{Watch, Watched, Way, Who, ask};
 pub use verdict::{Switch, Verdict};
 
 /// A request that takes longer has failed.
@@ -58,6 +60,12 @@ impl Shape {
             events: 2,
             websockets: 10,
         }
+    }
+
+    /// A few short requests, and some of half a second that keep the draining busy.
+    pub fn modest() -> Shape {
+        let slow_for = Duration::from_millis(500);
+        Shape { keep_alive: 2, new_connection: 2, slow: 2, slow_for, ..Shape::short_requests() }
     }
 
     /// Short requests only.

@@ -3,10 +3,9 @@
 //! What is deployed is a list, `benches/apps/real.tsv`. The trees are git directories of the machine, below the folder
 //! behind `--mirror`: `OWNER+NAME`, or `OWNER+NAME/repo`; what is not there is fetched from GitHub.
 //!
-//! With `--image-mirror sh0-test`, images are the stand-ins that `cargo xtask images` makes: node:18 node:20 node:24
-//! alpine-node:26 python:3.13 golang:1.25 golang:1.26 rust:1.95. `--only TEXT` takes the apps whose names have it,
-//! `--limit SECONDS` bounds each deploy, `--at-once N` is how many are under way, and after `--budget SECONDS` none is
-//! begun.
+//! With `--image-mirror sh0-test`, images are stand-ins, which `cargo xtask prove` makes first. `--only TEXT` takes the
+//! apps whose names have it, `--limit SECONDS` bounds each deploy, `--at-once N` is how many are under way, and after
+//! `--budget SECONDS` none is begun.
 //!
 //! Columns of the list, separated by tabs:
 //!
@@ -27,6 +26,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,11 +36,10 @@ use serde_json::{Value, json};
 use sh0::model::{AppName, RuntimeKind};
 use sh0::ops::apps::{CreateApp, DeleteApp};
 use sh0_docker::client::{Client, RemoveImage};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::{git_dir, number, progress, word};
-use crate::platform::{Platform, Programs};
+use crate::load::ask;
+use crate::platform::{Platform, Programs, addr};
 use crate::report::Report;
 use crate::{Outcome, engine};
 
@@ -119,7 +118,29 @@ pub async fn prove() -> Outcome<Report> {
     for name in named {
         engine.remove_image(&name, RemoveImage::default()).await?;
     }
-    Ok(report(&apps, &runs, only.is_none()))
+    let mut report = report(&apps, &runs, only.is_none());
+    report.say(format!(
+        "On processes, builds use what the host has: {}. Images: {}.",
+        tools().join(", "),
+        match images {
+            Some(images) =>
+                format!("stand-ins below `{images}`, of which `cargo xtask images` makes those of `sh0-test`"),
+            None => "those of the default registry".to_owned(),
+        }
+    ));
+    Ok(report)
+}
+
+/// Languages of the host and their versions.
+fn tools() -> Vec<String> {
+    let version = |(name, arg): (&str, &str)| {
+        let output = Command::new(name).arg(arg).stdin(Stdio::null()).output().ok();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+        // `v20.20.0`, `Python 3.11.2`, `go version go1.25.0 linux/amd64`, `cargo 1.95.0 (..)`
+        let number = text.split(' ').find_map(|word| word.find(|c: char| c.is_ascii_digit()).map(|from| &word[from..]));
+        format!("{name} {}", number.unwrap_or("not there"))
+    };
+    [("node", "--version"), ("python3", "--version"), ("go", "version"), ("cargo", "--version")].map(version).into()
 }
 
 /// The places of the list, a turn of each stack after the other: slow ones do not wait for each other.
@@ -240,7 +261,7 @@ async fn deploy(bench: &Bench, app: &RealApp, runtime: RuntimeKind) -> Outcome {
         }
         match app.expected.strip_prefix("log:") {
             Some(expected) => printed(platform, programs, &name, expected),
-            None => answered(created.port, &app.path, &app.expected).await,
+            None => answered(addr(&created), &app.path, &app.expected).await,
         }
     };
     let outcome = outcome.await;
@@ -249,10 +270,10 @@ async fn deploy(bench: &Bench, app: &RealApp, runtime: RuntimeKind) -> Outcome {
 }
 
 /// Asks until the body has the expected text.
-async fn answered(port: u16, path: &str, expected: &str) -> Outcome {
+async fn answered(addr: SocketAddr, path: &str, expected: &str) -> Outcome {
     let began = Instant::now();
     loop {
-        let text = match tokio::time::timeout(ANSWER, ask(port, path)).await {
+        let text = match tokio::time::timeout(ANSWER, ask(addr, "localhost", path)).await {
             Ok(Ok(text)) if is_expected(&text, expected) => return Ok(()),
             Ok(Ok(text)) => text,
             Ok(Err(error)) => error.to_string(),
@@ -268,15 +289,6 @@ async fn answered(port: u16, path: &str, expected: &str) -> Outcome {
 fn is_expected(answer: &str, expected: &str) -> bool {
     answer.starts_with("HTTP/1.1 200 ")
         && answer.split_once("\r\n\r\n").is_some_and(|(_, body)| body.contains(expected))
-}
-
-async fn ask(port: u16, path: &str) -> Outcome<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// For apps that serve nothing.

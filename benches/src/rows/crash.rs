@@ -1,23 +1,19 @@
 //! `kill -9` of the server at random moments of a deployment: the app answers while it is dead, and afterwards exactly
-//! one release serves, every deployment has ended, and nothing is left over.
+//! one release serves, every deployment has ended, and nothing is left over. And cancels, in [`cancel`].
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-use sh0::model::{App, Deployment, DeploymentId, EventKind, InstanceState, RuntimeKind, Step, Timestamp};
+use sh0::model::{App, DeploymentId, EventKind, RuntimeKind, Timestamp};
 
+use super::cancel::{self, until_step};
+use super::order::settle;
 use super::progress;
 use crate::Outcome;
-use crate::engine;
 use crate::load::{Load, Shape};
 use crate::platform::{Platform, Programs, addr, probe_settings};
 use crate::report::{Report, Series, millis};
 use crate::trees::{Manner, Trees};
-
-/// After a start of the server, everything is as it should be within this time.
-const SETTLES: Duration = Duration::from_secs(60);
 
 /// Numbers that look random, and are the same for the same seed (splitmix64).
 #[derive(Debug, Clone)]
@@ -62,17 +58,15 @@ pub async fn run(programs: &Programs, runtime: RuntimeKind, kills: usize, seed: 
     let trees = Trees::new(&platform.beside("trees"), &programs.probe_app, runtime)?;
     let app = platform.create_app("probe", probe_settings(Duration::from_millis(600))?).await?;
     platform.deploy_well(&app, &trees.make("first", Manner::Plain)?).await?;
-    let clients =
-        Shape { keep_alive: 2, new_connection: 2, pause: Duration::from_millis(10), ..Shape::short_requests() };
-    // Requests of half a second keep the draining busy.
-    let load = Load::start(addr(&app), Shape { slow: 2, slow_for: Duration::from_millis(500), ..clients });
+    let load = Load::start(addr(&app), Shape::modest());
     let (mut random, mut run) = (Random::new(seed), Run::default());
-    // How long a deployment takes here, to spread the kills over all of it.
-    let mut whole = Duration::MAX;
+    // How long a deployment takes here, to spread the kills over all of it, and the steps that it has.
+    let (mut whole, mut steps) = (Duration::MAX, Vec::new());
     for label in ["measured", "again"] {
         let began = Instant::now();
-        platform.deploy_well(&app, &trees.make_with(label, STARTS)?).await?;
+        let ended = platform.deploy_well(&app, &trees.make_with(label, STARTS)?).await?;
         whole = whole.min(began.elapsed());
+        steps = ended.steps();
     }
 
     for kill in 0..kills {
@@ -84,7 +78,7 @@ pub async fn run(programs: &Programs, runtime: RuntimeKind, kills: usize, seed: 
         if kill % 2 == 0 {
             tokio::time::sleep(whole.mul_f64(random.share() * 1.05)).await;
         } else {
-            let step = STEPS[(random.share() * STEPS.len() as f64) as usize % STEPS.len()];
+            let step = steps[(random.share() * steps.len() as f64) as usize % steps.len()];
             until_step(&platform, &deployment, step).await?;
             tokio::time::sleep(SOON.mul_f64(random.share())).await;
         }
@@ -122,75 +116,11 @@ pub async fn run(programs: &Programs, runtime: RuntimeKind, kills: usize, seed: 
     Ok(run)
 }
 
-/// What is hit on purpose.
-const STEPS: [Step; 9] = [
-    Step::Fetch,
-    Step::Build,
-    Step::Release,
-    Step::Create,
-    Step::Start,
-    Step::Health,
-    Step::Switch,
-    Step::Drain,
-    Step::Retire,
-];
+/// After the beginning of a step.
 const SOON: Duration = Duration::from_millis(30);
-
-async fn until_step(platform: &Platform, deployment: &Deployment, wanted: Step) -> Outcome {
-    let mut events = platform.api().follow(deployment).await?;
-    while let Some(event) = events.next().await {
-        if matches!(event?.what, EventKind::StepStarted { step } if step >= wanted) {
-            break;
-        }
-    }
-    Ok(())
-}
 
 /// So that the health step is one of those that are hit.
 const STARTS: &[(&str, &str)] = &[("PROBE_START_MS", "150")];
-
-/// Waits until every deployment has ended and the rest is as it should be; answers what never came to be.
-async fn settle(platform: &Platform, app: &App, runtime: RuntimeKind) -> Outcome<Vec<String>> {
-    let began = Instant::now();
-    platform.settled(app, SETTLES).await?;
-    loop {
-        let problems = wrong(platform, app, runtime).await?;
-        if problems.is_empty() || began.elapsed() > SETTLES {
-            return Ok(problems);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// What is not as it should be: one release serves and nothing is left over.
-async fn wrong(platform: &Platform, app: &App, runtime: RuntimeKind) -> Outcome<Vec<String>> {
-    let mut problems = Vec::new();
-    let live = platform.app(app).await?.live.ok_or("no release is live")?;
-    let instances = platform.instances(app).await?;
-    match instances.as_slice() {
-        [one] if one.state == InstanceState::Running && one.serving && one.deployment == live.deployment => {}
-        other => problems.push(format!("the instances are {other:?}, the live deployment {}", live.deployment)),
-    }
-    let left = match runtime {
-        RuntimeKind::Process => platform.shims().into_iter().map(|shim| shim.command.join(" ")).collect::<Vec<_>>(),
-        RuntimeKind::Docker => {
-            let owner = platform.id.ok_or("the platform has no id")?;
-            let containers = engine::labelled(&engine::usual().await?, owner).await?;
-            containers.iter().filter_map(|container| container.name().map(str::to_owned)).collect()
-        }
-    };
-    if left.len() != 1 {
-        problems.push(format!("{} instances are on the machine: {left:?}", left.len()));
-    }
-    let checkouts = fs::read_dir(platform.data().join("sources")).into_iter().flatten().flatten();
-    let is_of_deployment = |name: &String| name.parse::<DeploymentId>().is_ok();
-    let checkouts: Vec<String> =
-        checkouts.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(is_of_deployment).collect();
-    if !checkouts.is_empty() {
-        problems.push(format!("checkouts were left: {checkouts:?}"));
-    }
-    Ok(problems)
-}
 
 /// In which step the deployment was at that time, and how it ended.
 async fn looked_back(platform: &Platform, app: &App, id: DeploymentId, at: Timestamp) -> Outcome<(String, String)> {
@@ -210,7 +140,7 @@ async fn looked_back(platform: &Platform, app: &App, id: DeploymentId, at: Times
 }
 
 /// The whole row.
-pub async fn prove(kills: usize, seed: u64, runtimes: &[RuntimeKind]) -> Outcome<Report> {
+pub async fn prove(kills: usize, cancels: usize, seed: u64, runtimes: &[RuntimeKind]) -> Outcome<Report> {
     let programs = Programs::find()?;
     let mut report = Report::default();
     for &runtime in runtimes {
@@ -228,12 +158,23 @@ pub async fn prove(kills: usize, seed: u64, runtimes: &[RuntimeKind]) -> Outcome
         ];
         report.table(&["", ""], rows.map(|(what, value)| [what.to_owned(), value]));
         report.problems(runtime.as_str(), run.problems);
+        if cancels > 0 {
+            cancel::tell(&mut report, runtime, cancels, cancel::run(&programs, runtime, cancels).await?);
+        }
     }
     report.say(
         "Every other kill comes at any time of the deployment, the others within 30 ms of the beginning of a random step. \
-         After each kill: the app answers while the server is dead; after the start every deployment ends, exactly one \
-         instance runs and serves and belongs to the live deployment, no other shim or labelled container is on the \
-         machine, no checkout is left. Clients without retries go on through all of it, and not one request may fail.",
+         After each kill the app answers while the server is dead, and after the start every deployment ends. A cancel is \
+         asked for as soon as the event of the step's beginning is seen. A step of few milliseconds may be over by then, and \
+         is tried again; release and switch are one commit each, and over when they are heard of. A cancel that is \
+         accepted ends the deployment as cancelled, and the app is as it was before, to the last field; one that is refused \
+         comes after the switch, and the deployment goes live.",
+    );
+    report.say(
+        "After each kill and each cancel exactly one instance runs and serves and belongs to the live deployment; on the \
+         machine there is no other shim or labelled container, no checkout, no artifact but those of kept releases, no \
+         volume but the app's own. Clients without retries go on through all of it: not one request may fail, and none may \
+         be answered by a release that was cancelled.",
     );
     Ok(report)
 }

@@ -1,8 +1,10 @@
 //! What is proven: one module a row. Each answers a [`Report`].
 
 pub mod apps;
+pub mod cancel;
 pub mod corpora;
 pub mod crash;
+mod order;
 pub mod reconcile;
 pub mod speed;
 pub mod zero_downtime;

@@ -14,14 +14,12 @@ use sh0::ops::deployments::FollowDeployment;
 use sh0::ops::env::SetEnv;
 use sh0::ops::logs::FollowLogs;
 use sh0_docker::client::{Client, ContainerSpec, LogConfig, RemoveContainer, RestartPolicy};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::progress;
 use crate::Outcome;
 use crate::engine;
-use crate::load::who;
+use crate::load::{ask, who};
 use crate::platform::{Ended, Platform, Programs, addr, probe_settings};
 use crate::report::{Report, Series, millis};
 use crate::system::pss;
@@ -239,7 +237,7 @@ async fn until_started(platform: &Platform, deployment: &Deployment) -> Outcome 
 async fn first_answer(addr: SocketAddr, right: impl Fn(Option<&str>) -> bool) -> Outcome {
     let began = Instant::now();
     while began.elapsed() < LIMIT {
-        if let Ok(text) = ask(addr).await
+        if let Ok(text) = ask(addr, &addr.to_string(), "/").await
             && text.starts_with("HTTP/1.1 200")
             && right(who(&text).0.as_deref())
         {
@@ -248,14 +246,6 @@ async fn first_answer(addr: SocketAddr, right: impl Fn(Option<&str>) -> bool) ->
         tokio::time::sleep(POLL).await;
     }
     Err(format!("no answer from {addr} within {LIMIT:?}").into())
-}
-
-async fn ask(addr: SocketAddr) -> Outcome<String> {
-    let mut stream = TcpStream::connect(addr).await?;
-    stream.write_all(format!("GET / HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await?;
-    Ok(text)
 }
 
 const BARE: &str = "sh0-proof-bare:latest";

@@ -104,7 +104,8 @@ async fn deployments(
     Ok((live, problems, reasons))
 }
 
-fn switch(seen: &Seen, ended: &Ended) -> Outcome<Switch> {
+/// When a deployment that came to serve did so.
+pub(super) fn switch(seen: &Seen, ended: &Ended) -> Outcome<Switch> {
     // The drain begins with the very commit that switches.
     let at = ended.began(Step::Drain).ok_or("a live deployment without a switch")?;
     Ok(Switch { at: seen.since_start(at), settled: seen.since_start(ended.known_at), release: ended.release()? })
@@ -148,7 +149,7 @@ pub async fn prove(redeploys: usize, failing: usize, runtimes: &[RuntimeKind]) -
         if !run.verdict.faults.is_empty() {
             report.say(format!("The first faults:\n\n- {}", run.verdict.faults.join("\n- ")));
         }
-        report.problems(runtime.as_str(), run.problems);
+        report.problems(runtime.as_str(), run.problems.into_iter().chain(run.verdict.too_slow()));
         if blind == 0 {
             report.problem(format!("{runtime}: the clients saw no failure with `strategy: recreate`: they are blind"));
         }

@@ -34,11 +34,17 @@ pub fn dockerfile(plan: &Plan) -> Result<&str> {
     }
 }
 
-/// What the health rules find in a folder. A tree without a plan may have findings all the same.
-pub fn check(folder: &Path) -> Result<Report> {
+/// What the health rules find in a folder, or in the folder of the app in it. A tree without a plan may have findings
+/// all the same.
+pub fn check(folder: &Path, root: Option<RelPath>) -> Result<Report> {
     let tree = open(folder)?;
-    let plan = plan_tree(&tree, &AppSettings::default(), &Options::default()).ok();
-    let options = CheckOptions { now: Some(Timestamp::now()), ..CheckOptions::default() };
+    let options = Options { root: root.clone(), ..Options::default() };
+    let plan = match plan_tree(&tree, &AppSettings::default(), &options) {
+        // There is no such folder.
+        Err(error) if error.fields().iter().any(|field| field.field == "root") => return Err(error),
+        planned => planned.ok(),
+    };
+    let options = CheckOptions { now: Some(Timestamp::now()), root, ..CheckOptions::default() };
     Ok(check_tree(&tree, plan.as_ref(), &options))
 }
 

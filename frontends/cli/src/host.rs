@@ -1,6 +1,6 @@
 //! `sh0 up`, `sh0 down` and `sh0 serve`: the platform in this process, or as a server in the background.
 
-use std::env::{current_exe, home_dir, var, var_os};
+use std::env::{current_exe, home_dir, var, var_os, vars_os};
 use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -195,7 +195,7 @@ fn config(place: &Place, data: &Path, hosting: &Hosting, child: bool, listen: So
     if let Some(home) = var_os("RUSTUP_HOME").map(PathBuf::from).or_else(usual) {
         config = config.toolchain("RUSTUP_HOME", home.to_string_lossy());
     }
-    config.own_program(child)
+    config.build_env(vars_os()).own_program(child)
 }
 
 /// `sh0 serve` in the background.

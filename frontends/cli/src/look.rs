@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use sh0::model::{RelPath, Severity};
-use sh0::{Result, text, trees};
+use sh0::{Result, model, text, trees};
 
 use crate::exit::FOUND;
 use crate::run::Voice;
@@ -18,7 +17,7 @@ pub(crate) enum Look {
         path: PathBuf,
         /// The folder of the app in it, such as a member of a workspace
         #[arg(long, value_name = "DIR")]
-        root: Option<RelPath>,
+        root: Option<model::RelPath>,
         /// Print the Dockerfile that sh0 writes for it
         #[arg(long)]
         dockerfile: bool,
@@ -28,12 +27,15 @@ pub(crate) enum Look {
         /// The folder
         #[arg(default_value = ".")]
         path: PathBuf,
+        /// The folder of the app in it
+        #[arg(long, value_name = "DIR")]
+        root: Option<model::RelPath>,
         /// Print SARIF 2.1.0, for code hosts
         #[arg(long)]
         sarif: bool,
         /// End with exit code 9 on a finding as grave as this: info, low, medium, high or critical
         #[arg(long, value_name = "LEVEL")]
-        fail_on: Option<Severity>,
+        fail_on: Option<model::Severity>,
     },
     /// Print a JSON Schema, for editors and validators
     Schema {
@@ -44,18 +46,16 @@ pub(crate) enum Look {
 }
 
 pub(crate) fn run(voice: Voice, look: Look) -> Result<u8> {
+    let mut found = 0;
     match look {
         Look::Plan { path, root, dockerfile: true } => voice.data(trees::dockerfile(&trees::plan(&path, root)?)?),
         Look::Plan { path, root, .. } => voice.show(&trees::plan(&path, root)?, text::plan),
-        Look::Check { path, sarif, fail_on } => {
-            let report = trees::check(&path)?;
-            match sarif {
-                true => voice.document(&trees::sarif(&report)),
-                false => voice.show(&report, text::report),
-            }
-            return Ok(fail_on.filter(|level| report.fails_on(*level)).map_or(0, |_| FOUND));
+        Look::Check { path, root, sarif, fail_on } => {
+            let report = trees::check(&path, root)?;
+            found = fail_on.filter(|level| report.fails_on(*level)).map_or(0, |_| FOUND);
+            if sarif { voice.document(&trees::sarif(&report)) } else { voice.show(&report, text::report) }
         }
         Look::Schema { of } => voice.data(&format!("{:#}\n", trees::schema(&of)?)),
     }
-    Ok(0)
+    Ok(found)
 }

@@ -277,6 +277,9 @@ impl<'a> App<'a> {
 
     /// The note of every file.
     fn headline(&self, target: &str) -> String {
-        format!("{} for {target}, exported by sh0.", self.name)
+        match &self.input.plan.root {
+            Some(root) => format!("{} for {target}, exported by sh0; for the folder {root} of the source.", self.name),
+            None => format!("{} for {target}, exported by sh0.", self.name),
+        }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) trait Provider: Sync {
     fn recognises(&self, files: Files<'_>) -> bool;
 
     /// Whether `folder` is a member of a workspace of this tree: it is built from the root then, by this provider, which
-    /// finds the member with [`config::root`](crate::config::root).
+    /// finds the member with [`Tree::picked`](crate::tree::Tree::picked).
     fn has_member(&self, _files: Files<'_>, _folder: &str) -> bool {
         false
     }

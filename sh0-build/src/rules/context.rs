@@ -138,12 +138,10 @@ impl<'a> Context<'a> {
 
     /// Files of this name at any depth, tests and examples left out.
     pub(crate) fn named<'s>(&'s self, wanted: impl Fn(&str) -> bool + 's) -> impl Iterator<Item = &'s str> {
-        let own = |path: &&String| !Class::of(path).any(Class::TEST.and(Class::SAMPLE).and(Class::VENDORED));
-        self.paths
-            .iter()
-            .filter(own)
-            .map(String::as_str)
-            .filter(move |path| wanted(path.rsplit('/').next().unwrap_or(path)))
+        // The name first: the class looks at all of the path.
+        let own = |path: &&str| !Class::of(path).any(Class::TEST.and(Class::SAMPLE).and(Class::VENDORED));
+        let paths = self.paths.iter().map(String::as_str);
+        paths.filter(move |path| wanted(path.rsplit('/').next().unwrap_or(path))).filter(own)
     }
 
     /// The package.json of the root, if it is one.
@@ -288,14 +286,12 @@ fn walk(files: Files<'_>) -> (Vec<String>, bool) {
             return (paths, true);
         }
         let mut below = Vec::new();
-        for name in files.names(&folder) {
+        for (name, kind) in files.entries(&folder) {
             let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-            match files.0.kind(&path) {
-                Some(Kind::File) if paths.len() >= MAX_FILES => return (paths, true),
-                Some(Kind::File) => paths.push(path),
-                Some(Kind::Folder) if depth < MAX_DEPTH && !SKIPPED.contains(&name.as_str()) => {
-                    below.push((path, depth + 1))
-                }
+            match kind {
+                Kind::File if paths.len() >= MAX_FILES => return (paths, true),
+                Kind::File => paths.push(path),
+                Kind::Folder if depth < MAX_DEPTH && !SKIPPED.contains(&name.as_str()) => below.push((path, depth + 1)),
                 _ => {}
             }
         }

@@ -139,6 +139,31 @@ pub(super) static RULES: &[Rule] = &[
     },
 ];
 
+/// Whether a volume keeps what lies at `value`, a path of the rules for databases and uploads that `file` names.
+///
+/// Instances see the app in `/app`; an image of one's own says where with `WORKDIR`.
+pub(super) fn is_kept(cx: &Context<'_>, file: &str, value: &str) -> bool {
+    if cx.options.volumes.is_empty() || value.contains("..") {
+        return false;
+    }
+    let home = cx.own_dockerfile().and_then(|(_, dockerfile)| {
+        let lineage = dockerfile.lineage(dockerfile.last()?);
+        let folder = lineage.iter().rev().find(|i| i.word == "WORKDIR")?.rest.trim().to_owned();
+        folder.starts_with('/').then_some(folder)
+    });
+    // Prisma begins at the folder of the schema.
+    let (folder, value) = match value.strip_prefix("file:") {
+        Some(value) => (file.rsplit_once('/').map_or("", |(folder, _)| folder), value),
+        None => ("", value),
+    };
+    let parts = [home.as_deref().unwrap_or("/app"), folder, value].join("/");
+    let path: Vec<&str> = parts.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    cx.options.volumes.iter().any(|volume| {
+        let volume: Vec<&str> = volume.split('/').filter(|part| !part.is_empty()).collect();
+        path.starts_with(&volume)
+    })
+}
+
 fn own_code(found: &Found<'_>) -> Option<Verdict> {
     let comment = found.line().trim_start().starts_with(['#', '/', '*']);
     let other = ELSEWHERE.and(Class::PROSE).and(Class::TOOLING);
@@ -199,25 +224,8 @@ fn migrations(cx: &Context<'_>, hits: &mut Hits) {
                     path.starts_with(&format!("{shows}/")) && !path.ends_with(".keep") && !path.ends_with(".gitkeep")
                 });
         let word = command.rsplit([' ', ':']).next().unwrap_or(command);
-        let from_code = cx
-            .paths
-            .iter()
-            .filter(|path| Class::of(path).any(Class::CODE) && path.matches('/').count() <= 2)
-            .take(200)
-            .any(|path| {
-                cx.text(path).is_some_and(|text| {
-                    text.contains("command.upgrade(")
-                        || text.contains("migrate.latest(")
-                        || text.contains("Ecto.Migrator")
-                        || text.contains("migrate(db")
-                })
-            });
-        if there
-            && !runs.contains(command)
-            && !runs.contains(&format!("{word} "))
-            && !runs.contains("db:prepare")
-            && !from_code
-        {
+        let run = || runs.contains(command) || runs.contains(&format!("{word} ")) || runs.contains("db:prepare");
+        if there && !run() && !migrates_itself(cx) {
             hits.at(*shows, None, format!("nothing runs `{command}`"));
             return;
         }
@@ -228,4 +236,12 @@ fn migrations(cx: &Context<'_>, hits: &mut Hits) {
     {
         hits.at(path, None, "nothing runs `manage.py migrate`");
     }
+}
+
+/// Whether the program runs its migrations, as far as its first folders show.
+fn migrates_itself(cx: &Context<'_>) -> bool {
+    let code = cx.paths.iter().filter(|path| path.matches('/').count() <= 2 && Class::of(path).any(Class::CODE));
+    code.take(200).filter_map(|path| cx.text(path)).any(|text| {
+        ["command.upgrade(", "migrate.latest(", "Ecto.Migrator", "migrate(db"].iter().any(|call| text.contains(call))
+    })
 }

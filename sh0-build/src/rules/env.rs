@@ -18,7 +18,8 @@ pub(super) struct EnvValue {
     pub(super) text: String,
 }
 
-/// `.env`, `.env.production`, `prod.env`: those that are read, and those that are filled in by hand.
+/// What rules read as `KEY=value` lines: more than [`sh0_core::model::is_env_file`], which says what never belongs to a
+/// source. Also the examples that are filled in by hand, and `prod.env`.
 pub(super) fn is_env_file(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let code = Class::of(path).any(Class::CODE);
@@ -90,6 +91,7 @@ mod tests {
             (".envrc", false),
         ] {
             assert_eq!(is_env_file(path), is, "{path}");
+            assert!(is || !sh0_core::model::is_env_file(path.as_ref()) || path.ends_with(".ts"), "{path}");
         }
     }
 }

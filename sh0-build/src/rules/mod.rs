@@ -33,9 +33,10 @@ mod workspace;
 
 use std::collections::BTreeSet;
 
-use sh0_core::model::{Category, Finding, Plan, Report, Severity, Suppressed, Timestamp};
+use sh0_core::model::{Category, Finding, Plan, RelPath, Report, Severity, Suppressed, Timestamp};
 
-use crate::tree::Tree;
+use crate::root::{AppFolder, Root};
+use crate::tree::{Files, Tree};
 use context::Context;
 use judge::masked;
 use rule::{Hit, Hits, Rule, Verdict};
@@ -51,8 +52,10 @@ pub struct CheckOptions {
     pub now: Option<Timestamp>,
     /// Variables that the platform sets for the app: rules do not ask for them.
     pub env: BTreeSet<String>,
-    /// Folders of volumes, as instances see them: data below them is kept.
+    /// Folders of volumes, as instances see them: data below them is kept. Instances see the app in `/app`.
     pub volumes: Vec<String>,
+    /// The folder of the app, for trees without a plan: a plan knows it ([`Options::root`](crate::Options::root)).
+    pub root: Option<RelPath>,
 }
 
 /// A rule, for lists and documentation.
@@ -104,6 +107,9 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
 
 /// Checks a tree, with its plan when it has one. The same tree gives the same report.
 ///
+/// What is checked is what is built: the folder of the app where that is a tree of its own ([`Plan::root`]), else the
+/// whole tree. Paths are those of the tree.
+///
 /// ```
 /// use sh0_build::{CheckOptions, MemoryTree, check_tree};
 ///
@@ -113,6 +119,27 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
 /// assert_eq!((first.file.as_deref(), first.line), (Some("Dockerfile"), Some(2)));
 /// ```
 pub fn check_tree(tree: &dyn Tree, plan: Option<&Plan>, options: &CheckOptions) -> Report {
+    let files = Files(tree);
+    let app = match plan {
+        Some(plan) => plan.root.as_ref().map(|root| AppFolder::of_plan(files, root.as_str())),
+        // A folder that is not there has no plan either; who asks for one hears of it.
+        None => {
+            Root::find(files, options.root.as_ref()).ok().flatten().filter(|r| r.member_of.is_none()).map(|r| r.app)
+        }
+    };
+    let Some(app) = app else { return checked(tree, plan, options) };
+    let mut report = checked(&app, plan, options);
+    let suppressed = report.suppressed.iter_mut().map(|one| {
+        one.by = app.outside(&one.by);
+        &mut one.finding
+    });
+    for file in report.findings.iter_mut().chain(suppressed).filter_map(|finding| finding.file.as_mut()) {
+        *file = app.outside(file);
+    }
+    report
+}
+
+fn checked(tree: &dyn Tree, plan: Option<&Plan>, options: &CheckOptions) -> Report {
     let cx = Context::new(tree, plan, options);
     let suppressions = Suppressions::read(&cx);
     let mut findings = Vec::new();
@@ -120,6 +147,9 @@ pub fn check_tree(tree: &dyn Tree, plan: Option<&Plan>, options: &CheckOptions) 
     for (place, rule) in rules().enumerate() {
         let mut hits = Hits::default();
         for (path, one) in cx.found(Owner::Rule(place)) {
+            if rule.category == Category::Data && data::is_kept(&cx, path, &one.value) {
+                continue;
+            }
             let shown = if rule.category == Category::Secrets { masked(&one.value) } else { one.value.clone() };
             hits.at(path, one.line, format!("{}: {shown}", one.what));
             if let Verdict::As(severity) = one.verdict {

@@ -380,6 +380,9 @@ fn worker_as_web(cx: &Context<'_>, hits: &mut Hits) {
         .iter()
         .find_map(|name| Some((name, cx.python_needs(name)?)))
         .filter(|_| !webs_python.iter().any(|name| cx.python_needs(name).is_some()));
+    if node.is_none() && python.is_none() {
+        return;
+    }
     let serves = cx.paths.iter().filter(|path| Class::of(path).any(Class::CODE)).take(200).any(|path| {
         cx.text(path).is_some_and(|text| {
             text.contains("createServer")

@@ -238,25 +238,7 @@ pub(super) static RULES: &[Rule] = &[
         check: Check::Text(&[
             Pattern {
                 what: "a secret in quotes",
-                keywords: &[
-                    "secret",
-                    "token",
-                    "passw",
-                    "passphrase",
-                    "apikey",
-                    "api_key",
-                    "api-key",
-                    "access_key",
-                    "accesskey",
-                    "access-key",
-                    "private_key",
-                    "privatekey",
-                    "credential",
-                    "user_auth",
-                    "auth_key",
-                    "auth-key",
-                    "authkey",
-                ],
+                keywords: SECRET_WORDS,
                 regex: r#"(?i)((?:secret|token|passw(?:or)?d|passphrase|api[_.-]?key|access[_.-]?key|private[_.-]?key|credentials?|user_auth|auth[_.-]?key)[a-z0-9_-]{0,40})['"]?\]?\s*(?:=|:|=>|:=|\?=|,)\s*[rbu]?['"](?P<value>[^'"\s]{10,200})['"]"#,
                 judge: |found| {
                     // The name begins before the word that was looked for.
@@ -268,18 +250,7 @@ pub(super) static RULES: &[Rule] = &[
             },
             Pattern {
                 what: "a secret in a setting",
-                keywords: &[
-                    "secret",
-                    "token",
-                    "passw",
-                    "passphrase",
-                    "apikey",
-                    "api_key",
-                    "api-key",
-                    "access_key",
-                    "accesskey",
-                    "private_key",
-                ],
+                keywords: SECRET_WORDS,
                 regex: r"(?i)^\s*(?:export\s+|set\s+)?([a-z0-9_.-]{0,60}?(?:secret|token|passw(?:or)?d|passphrase|api[_.-]?key|access[_.-]?key|private[_.-]?key)[a-z0-9_-]{0,40})\s*[=:]\s*(?P<value>[a-z0-9+/=_.~!@-]{16,200})\s*(?:#.*)?$",
                 judge: |found| {
                     let settings =
@@ -343,6 +314,27 @@ pub(super) static RULES: &[Rule] = &[
             },
         ]),
     },
+];
+
+/// What names of secrets have in them.
+const SECRET_WORDS: &[&str] = &[
+    "secret",
+    "token",
+    "passw",
+    "passphrase",
+    "apikey",
+    "api_key",
+    "api-key",
+    "access_key",
+    "accesskey",
+    "access-key",
+    "private_key",
+    "privatekey",
+    "credential",
+    "user_auth",
+    "auth_key",
+    "auth-key",
+    "authkey",
 ];
 
 fn private_key(found: &Found<'_>) -> Option<Verdict> {

@@ -1,7 +1,9 @@
 //! The formats of vendors' tokens, from what the vendors publish: prefix, alphabet and length.
 
+use sh0_core::model::Severity;
+
 use super::judge::{random_token, token};
-use super::rule::Pattern;
+use super::rule::{Pattern, Verdict};
 
 /// `what`, keywords, regular expression: judged as a token that cannot be anything else.
 macro_rules! tokens {
@@ -40,6 +42,7 @@ pub(super) static VENDORS: &[Pattern] = tokens![
     "a Slack app token", ["xapp-"], r"(?i)\b(xapp-\d-[A-Z0-9]+-\d+-[a-z0-9]+)\b", token;
     "a Slack webhook", ["hooks.slack.com"], r"hooks\.slack\.com/((?:services|workflows|triggers)/[A-Za-z0-9+/]{40,62})", random_token;
     "a Stripe secret key", ["sk_live_", "rk_live_", "sk_prod_", "rk_prod_"], r"\b([rs]k_(?:live|prod)_[A-Za-z0-9]{10,255})\b", token;
+    "a Stripe key of the test mode", ["sk_test_", "rk_test_"], r"\b([rs]k_test_[A-Za-z0-9]{10,255})\b", |found| token(found).map(|_| Verdict::As(Severity::Low));
     "a SendGrid key", ["sg."], r"\b(SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})\b", token;
     "a Mailgun key", ["mailgun"], r"(?i)mailgun[\w.-]{0,20}['\x22]?\s*[=:]\s*['\x22]?(key-[a-f0-9]{32}|[a-f0-9]{32}-[a-f0-9]{8}-[a-f0-9]{8})\b", token;
     "a Mailchimp key", ["mailchimp"], r"(?i)mailchimp[\w.-]{0,20}['\x22]?\s*[=:]{1,2}\s*['\x22]?([a-f0-9]{32}-us\d{1,2})\b", token;

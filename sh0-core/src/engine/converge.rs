@@ -6,12 +6,10 @@ use std::collections::BTreeSet;
 use super::Engine;
 use super::repo::{AppRow, CancelRow, Change, EnvRow, PruneRow, ReleaseRow, Row, events, journal};
 use super::rotation::Look;
+use super::tries::Tries;
+use crate::Result;
 use crate::model::{AppId, Deployment, Desired, Domain, InstanceName, InstanceState};
 use crate::traits::{Observed, Runtime};
-use crate::{Code, Result};
-
-/// How often a change is tried again after another one came in between.
-pub(crate) const TRIES: usize = 64;
 
 impl Engine {
     pub(crate) async fn converge(&self, app: AppId) -> Result<()> {
@@ -27,7 +25,7 @@ impl Engine {
             .observed
             .iter()
             .filter(|o| !look.wanted.iter().any(|wanted| wanted.name == o.name))
-            .filter(|o| !o.labels.one_off || matches!(o.state, InstanceState::Exited(_)))
+            .filter(|o| may_go(o))
             .map(|o| o.name.clone())
             .collect();
         if extra.is_empty() {
@@ -41,18 +39,17 @@ impl Engine {
 
     /// Edits an app and its routes, over whatever handlers write meanwhile.
     pub(crate) async fn change_app(&self, id: AppId, edit: impl Fn(&mut AppRow)) -> Result<()> {
-        for tries in 1.. {
+        let mut tries = Tries::default();
+        loop {
             let mut app = self.repo().app(id).await?;
             edit(&mut app.value);
             let mut change = Change::default();
             change.update(&app)?;
             change.routes(id);
-            match self.commit(change).await {
-                Err(error) if error.code() == Code::Conflict && tries < TRIES => {}
-                result => return result.map(drop),
+            if let Some(ended) = tries.ended(self.commit(change).await) {
+                return ended.map(drop);
             }
         }
-        unreachable!("the loop ends by returning")
     }
 
     /// Nothing of the app serves: what still runs of it was left by a deployment that could not be cleaned up.
@@ -75,10 +72,7 @@ impl Engine {
         let (Some(live), Some(release)) = (&row.app.live, release) else { return !observed.is_empty() };
         let wanted = self.wanted(row, &release.release, live.deployment);
         let missing = wanted.iter().any(|wanted| !observed.iter().any(|o| o.name == wanted.name && settled(o)));
-        let extra = observed.iter().any(|o| match o.labels.one_off {
-            true => matches!(o.state, InstanceState::Exited(_)),
-            false => !wanted.iter().any(|wanted| wanted.name == o.name),
-        });
+        let extra = observed.iter().any(|o| may_go(o) && !wanted.iter().any(|wanted| wanted.name == o.name));
         let moved = live
             .upstreams
             .iter()
@@ -149,6 +143,14 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Whether an instance that is not wanted is removed. The one-off run of a person is left alone until it has ended. That
+/// of a release command is not: no deployment runs while this is asked, and a runtime may finish making one after its
+/// deployment was cancelled.
+fn may_go(observed: &Observed) -> bool {
+    let of_a_deployment = || observed.name == InstanceName::release_command(observed.labels.deployment);
+    !observed.labels.one_off || of_a_deployment() || matches!(observed.state, InstanceState::Exited(_))
 }
 
 /// Runs, or its restart owner will run it: nothing to do for convergence.

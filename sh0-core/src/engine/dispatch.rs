@@ -9,15 +9,13 @@ use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
 
 use super::repo::{self, Change};
+use super::tries::Tries;
 use super::{Call, Engine};
 use crate::auth::Principal;
 use crate::ops::{Dispatch, OpDef, Risk};
 use crate::traits::{ByteStream, Session};
 use crate::{Code, Error, Result};
 use lease::Lease;
-
-/// How often a change is tried again after another one came in between.
-const TRIES: usize = 8;
 
 /// Proof that dispatch has checked the caller's rights for an operation, and the batch that its handler fills. Only
 /// this module can make one.
@@ -108,22 +106,18 @@ impl Dispatch for Caller {
         let Call::Unary(run) = op.call else { return Err(Self::wrong_kind(op)) };
         let audited = redact(op, &input);
         let mut turn = None;
-        for attempt in 1.. {
+        let mut tries = Tries::default();
+        loop {
             let cx = self.authorize(op)?;
             let output = run(&self.engine, input.clone(), &cx).await?;
-            match self.commit(op, &audited, cx).await {
-                // Somebody else wrote what this handler had read: it reads again and decides anew. Those who try again do
-                // it one after the other, so that a hundred at once do not stand in each other's way.
-                Err(error) if error.code() == Code::Conflict && attempt < TRIES => {
-                    if turn.is_none() {
-                        turn = Some(self.engine.inner.retries.lock().await);
-                    }
-                }
-                Err(error) => return Err(error),
-                Ok(()) => return Ok(output),
+            if let Some(ended) = tries.ended(self.commit(op, &audited, cx).await) {
+                return ended.map(|()| output);
+            }
+            // Those who try again do it one after the other, so that a hundred at once do not stand in each other's way.
+            if turn.is_none() {
+                turn = Some(self.engine.inner.retries.lock().await);
             }
         }
-        unreachable!("the loop ends by returning")
     }
 
     async fn stream(&self, op: &'static OpDef, input: Value) -> Result<BoxStream<'static, Result<Value>>> {

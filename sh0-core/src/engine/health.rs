@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Engine;
 use super::instances::{Wanted, failed};
 use crate::model::{HealthCheck, InstanceState, Upstream};
-use crate::traits::{Observed, Probe, Runtime};
+use crate::traits::{LastLines, Observed, Probe, Runtime};
 use crate::{Error, Result};
 
 /// The first probes follow each other quickly: most apps are ready within milliseconds.
@@ -90,7 +90,7 @@ impl Engine {
     /// The instance, if it runs; a `fresh` one must never have ended since it was created.
     async fn alive(&self, runtime: &dyn Runtime, wanted: &Wanted, fresh: bool) -> Result<Observed> {
         let Some(observed) = runtime.inspect(&wanted.name).await? else {
-            return Err(failed(&wanted.name, "was removed by somebody while it started", &[]));
+            return Err(failed(&wanted.name, "was removed by somebody while it started", &LastLines::default()));
         };
         let reason = match &observed.state {
             InstanceState::Running if observed.restarts == 0 || !fresh => return Ok(observed),

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+
 use super::Engine;
 use super::repo::{AppRow, ReleaseRow};
 use crate::model::{
     AppId, DeploymentId, EnvKey, ImagePlan, InstanceName, Millis, ProcessName, Release, RuntimeKind, Sealed, SealedVar,
     Secret,
 };
-use crate::traits::{CommandLine, InstanceSpec, Labels, Observed, Runtime};
+use crate::traits::{CommandLine, InstanceSpec, Labels, LastLines, Observed, Runtime};
 use crate::{Error, Result};
 
 /// The process type that gets traffic.
@@ -246,18 +248,13 @@ impl Engine {
     }
 
     /// The last lines that an instance printed, for a person to see why it failed.
-    pub(crate) async fn last_lines(&self, runtime: &dyn Runtime, name: &InstanceName) -> Vec<String> {
-        use futures_util::StreamExt;
-        const LINES: usize = 20;
-        let Ok(mut lines) = runtime.logs(name, None, false).await else { return Vec::new() };
-        let mut last = std::collections::VecDeque::with_capacity(LINES);
+    pub(crate) async fn last_lines(&self, runtime: &dyn Runtime, name: &InstanceName) -> LastLines {
+        let mut last = LastLines::default();
+        let Ok(mut lines) = runtime.logs(name, None, false).await else { return last };
         while let Some(Ok(line)) = lines.next().await {
-            if last.len() == LINES {
-                last.pop_front();
-            }
-            last.push_back(line.text);
+            last.push(&line.text);
         }
-        last.into()
+        last
     }
 }
 
@@ -300,13 +297,6 @@ fn release_var(release: &Release, key: &EnvKey) -> String {
 }
 
 /// An instance did not become what it should: the reason, and its last lines.
-pub(crate) fn failed(name: &InstanceName, reason: &str, lines: &[String]) -> Error {
-    let mut text = format!("{name} {reason}");
-    if lines.is_empty() {
-        text.push_str("; it printed nothing");
-    } else {
-        text.push_str("; its last lines:\n");
-        text.push_str(&lines.join("\n"));
-    }
-    Error::new(crate::Code::DeployFailed, text)
+pub(crate) fn failed(name: &InstanceName, reason: &str, last: &LastLines) -> Error {
+    Error::new(crate::Code::DeployFailed, last.behind(format_args!("{name} {reason}")))
 }

@@ -14,6 +14,7 @@
 //! | `reconcile` | compares what should be with what is: at start, on events, from time to time |
 //! | `retain` | lets go of what is old |
 //! | `collect` | brings what instances print to the log store |
+//! | `tries` | a change that another one came in between of is decided anew |
 
 mod call;
 mod collect;
@@ -36,6 +37,7 @@ mod router;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tries;
 
 pub use call::{Call, Converse, Follow, Handle, Receive};
 pub use dispatch::{Authorized, Caller};
@@ -49,7 +51,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{DEFAULT_PROJECT, Millis, PlatformId, Project, ProjectId, RuntimeKind};
+use crate::model::{Millis, PlatformId, Project, ProjectId, ProjectName, RuntimeKind};
 use crate::traits::{Batch, Clock, Fetcher, LogStore, Planner, Prober, Proxy, Runtime, Sealer, Store};
 use crate::{Error, Result};
 use repo::{Change, PlatformRow, Repo};
@@ -250,7 +252,7 @@ async fn found(store: &Arc<dyn Store>, clock: &dyn Clock, epoch: u64) -> Result<
     if let Some(row) = Repo::new(store.clone()).get::<PlatformRow>(PlatformRow::ID).await? {
         return Ok(row.value);
     }
-    let project = Project { id: ProjectId::new(clock.ulid()), name: DEFAULT_PROJECT.parse()?, created_at: clock.now() };
+    let project = Project { id: ProjectId::new(clock.ulid()), name: ProjectName::default(), created_at: clock.now() };
     let platform = PlatformRow { id: PlatformId::new(clock.ulid()), default_project: project.id };
     let mut change = Change::default();
     change.create(&platform)?;

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::auth::Role;
 use crate::model::{
-    App, AppId, AppName, Deployment, DeploymentId, Domain, PlatformId, Project, ProjectId, Release, SealedVar,
-    Timestamp, Token, TokenId,
+    App, AppId, AppName, Deployment, DeploymentId, Domain, HostName, PlatformId, Project, ProjectId, Release,
+    SealedVar, Timestamp, Token, TokenId, UrlPath,
 };
 use crate::traits::{Append, Batch, Check, Kind, Put, Query, Record, Store, Trim};
 use crate::{Code, Error, Result};
@@ -216,13 +216,13 @@ impl Entity for Domain {
         self.app.to_string()
     }
     fn unique(&self) -> Vec<String> {
-        vec![domain_key(self.host.as_str(), self.path.as_ref().map(AsRef::as_ref))]
+        vec![domain_key(&self.host, self.path.as_ref())]
     }
 }
 
 /// A host and path, in the one form in which they are compared.
-pub(crate) fn domain_key(host: &str, path: Option<&str>) -> String {
-    format!("{host}{}", path.unwrap_or("/").trim_end_matches('/'))
+pub(crate) fn domain_key(host: &HostName, path: Option<&UrlPath>) -> String {
+    format!("{host}{}", path.map_or("", UrlPath::as_str).trim_end_matches('/'))
 }
 
 /// An API token; its secret is kept as a hash only.

@@ -10,12 +10,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::Engine;
-use super::converge::{TRIES, settled};
+use super::converge::settled;
 use super::instances::Wanted;
 use super::repo::{AppRow, Change, ReleaseRow};
+use super::tries::Tries;
 use crate::model::{AppId, DeploymentId, Upstream};
 use crate::traits::{Observed, Runtime};
-use crate::{Code, Error, Result};
+use crate::{Error, Result};
 
 /// Between two looks at what left rotation while a deployment runs.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -54,7 +55,8 @@ impl Engine {
     /// Compares the app with its runtime, and takes out of rotation what should not run or does not run at the very address
     /// that the record says: after a restart another app's instance may answer there. `None` when nothing serves.
     pub(crate) async fn look(&self, app: AppId) -> Result<Option<Look>> {
-        for tries in 1.. {
+        let mut tries = Tries::default();
+        loop {
             // Read before the runtime is asked: who comes in between is not judged by an old look, for then the commit is
             // refused.
             let mut row = self.repo().app(app).await?;
@@ -71,13 +73,10 @@ impl Engine {
             }
             let mut change = Change::default();
             change.update(&row)?;
-            match self.commit(change).await {
-                Ok(_) => return Ok(Some(Look { row: row.value, release, deployment, wanted, observed })),
-                Err(error) if error.code() == Code::Conflict && tries < TRIES => {}
-                Err(error) => return Err(error),
+            if let Some(ended) = tries.ended(self.commit(change).await) {
+                return ended.map(|_| Some(Look { row: row.value, release, deployment, wanted, observed }));
             }
         }
-        unreachable!("the loop ends by returning")
     }
 
     /// Starts what does not run and asks what is out of rotation, all at the same time; each comes in as soon as it has

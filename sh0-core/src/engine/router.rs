@@ -111,12 +111,9 @@ impl Engine {
         let by_host = config.listen.iter().map(|addr| Listener { addr: *addr, app: None });
         let own =
             apps.iter().map(|(id, app)| Listener { addr: SocketAddr::new(config.app_bind, app.port), app: Some(*id) });
-        // Whatever came to be stored: no domain takes a host that belongs to an app itself.
+        // Whatever came to be stored: no domain takes a host that belongs to an app itself, nor a path of it.
         let owned: BTreeSet<&HostName> = apps.values().filter_map(|app| app.own.as_ref()).collect();
-        let free = |route: &&Route| {
-            !owned.contains(&route.host)
-                || route.path.as_ref().is_some_and(|path| !path.as_str().trim_matches('/').is_empty())
-        };
+        let free = |route: &&Route| !owned.contains(&route.host);
         let routes = apps.iter().flat_map(|(id, app)| {
             let own = app.own.iter().map(|host| Route { host: host.clone(), path: None, app: *id });
             own.chain(app.domains.iter().filter(free).cloned())
@@ -182,7 +179,7 @@ impl Engine {
         Ok(row.map(|row| row.value.app.id))
     }
 
-    async fn project_label(&self, project: ProjectId) -> Result<Option<String>> {
+    pub(crate) async fn project_label(&self, project: ProjectId) -> Result<Option<String>> {
         if project == self.inner.platform.default_project {
             return Ok(None);
         }

@@ -10,6 +10,39 @@ use super::{
     Source, Timestamp, Upstream, UrlPath, VolumeName,
 };
 
+/// Process types that people run by hand, or that another platform runs at its own time: `console` and `rake` of Heroku's
+/// Ruby buildpack, `postdeploy` of Scalingo and of `app.json`, `preflight` of Piku. See docs/decisions/005.
+const ONE_OFF: &[&str] = &[
+    "bash",
+    "console",
+    "dev",
+    "irb",
+    "manage",
+    "migrate",
+    "postdeploy",
+    "predeploy",
+    "preflight",
+    "rails",
+    "rake",
+    "release",
+    "seed",
+    "sh",
+    "shell",
+    "test",
+];
+
+impl ProcessName {
+    /// Whether by convention it ends by itself, or waits for a person.
+    pub fn is_one_off(&self) -> bool {
+        ONE_OFF.contains(&self.as_str())
+    }
+
+    /// How many instances there are of it until somebody says another number.
+    pub fn usual_scale(&self) -> u32 {
+        if self.is_one_off() { 0 } else { 1 }
+    }
+}
+
 /// An app as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct App {
@@ -27,7 +60,8 @@ pub struct App {
     pub source: Option<Source>,
     /// How it is built, started, checked and limited.
     pub settings: AppSettings,
-    /// How many instances of each process; `web` is 1 and others are 1 when absent.
+    /// How many instances of each process; 1 when absent, but 0 of those that are run by hand by convention: `console`,
+    /// `rake`, `migrate`, ...
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scale: BTreeMap<ProcessName, u32>,
     /// Whether it should run.
@@ -52,7 +86,7 @@ impl App {
     /// How many instances of `process` should run.
     pub fn wanted(&self, process: &ProcessName) -> u32 {
         match self.desired {
-            Desired::Running => self.scale.get(process).copied().unwrap_or(1),
+            Desired::Running => self.scale.get(process).copied().unwrap_or_else(|| process.usual_scale()),
             Desired::Stopped => 0,
         }
     }

@@ -140,6 +140,13 @@ names! {
     ImageRef = "image reference", max 512, pattern "^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$", image_ref;
 }
 
+/// The name of the project that exists from the first day.
+impl Default for ProjectName {
+    fn default() -> Self {
+        ProjectName("default".into())
+    }
+}
+
 fn dns_label(what: &'static str, text: &str) -> Result<String, ParseError> {
     let suggestion = suggest_label(text);
     let hint = || format!("use lower-case letters, digits and `-` inside, at most 63: for example `{suggestion}`");

@@ -13,6 +13,10 @@ use super::{EnvKey, ProcessName, RelPath};
 pub struct Plan {
     /// The language, such as `node` or `python`; `static`, `compose`, `docker` and `image` for trees without one.
     pub language: String,
+    /// The folder of the source that is the app: all else in the plan is said of it, and it alone is built. Absent for
+    /// the source itself, and for a member of a workspace, which is built from the top.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<RelPath>,
     /// The package manager, such as `npm`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package_manager: Option<String>,

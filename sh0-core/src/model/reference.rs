@@ -5,9 +5,6 @@ use std::str::FromStr;
 
 use super::{AppId, AppName, ParseError, ProjectId, ProjectName};
 
-/// The name of the project that exists from the first day.
-pub const DEFAULT_PROJECT: &str = "default";
-
 /// A project by id or by name; the default project when left out.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -39,10 +36,7 @@ impl fmt::Display for ProjectRef {
 
 impl Default for ProjectRef {
     fn default() -> Self {
-        match DEFAULT_PROJECT.parse() {
-            Ok(name) => ProjectRef::Name(name),
-            Err(_) => unreachable!("the default project's name is a name"),
-        }
+        ProjectRef::Name(ProjectName::default())
     }
 }
 

@@ -1,4 +1,10 @@
-//! What never belongs to a source: the same for a folder of this machine and for one that is packed and sent.
+//! What never belongs to a source that is a folder: the same for one of this machine that the server reads, and for one that
+//! `sh0` packs and sends.
+//!
+//! The choice is made where a folder is *taken up*, because nobody chose what lies about in it. It is not made again for
+//! what somebody has put together: an archive that another program uploads, and a commit in git, are taken as they are (but
+//! for `.git`), with a `.env` that was committed, for it may be what the app reads; `sh0 check` names it. So it is there for
+//! a process, but not in an image by a Dockerfile that sh0 writes, whose `.dockerignore` has a list of its own.
 
 use std::path::Path;
 

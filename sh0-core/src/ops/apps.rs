@@ -64,7 +64,7 @@ pub struct CreateApp {
     /// Where it runs; chosen at the first deployment when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<RuntimeKind>,
-    /// How many instances of each process; 1 when absent.
+    /// How many instances of each process; 1 when absent, 0 of types that are run by hand by convention, such as `console`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scale: BTreeMap<ProcessName, u32>,
     /// Its environment.

@@ -19,7 +19,8 @@ impl Operation for ListDomains {
     type Output = Page<Domain>;
 }
 
-/// Lead a host name, or a path under it, to an app.
+/// Lead a host name, or a path under it, to an app. Apps may share a host with different paths, but for the own host of
+/// an app (`<app>.<base domain>`).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddDomain {

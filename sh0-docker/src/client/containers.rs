@@ -159,9 +159,10 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::BadRequest`] when its program cannot be run; [`Error::Server`] for a taken host
-    /// port ([`Error::is_port_taken`]).
+    /// port ([`Error::is_port_taken`]); [`Error::Unavailable`] also from an engine that is shutting down: what it would
+    /// start then it may lose sight of, and never start again.
     pub async fn start_container(&self, id: &str) -> Result<Change> {
-        self.change(&Call::post(container_path(id, "start")?).slow()).await
+        self.change(&Call::post(container_path(id, "start")?).slow().fresh()).await
     }
 
     /// Asks a container to stop and kills it after the grace; one that has ended is fine.

@@ -214,6 +214,7 @@ fn frame(kind: u8, bytes: Bytes) -> Result<Frame, FrameError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::fuzz::{self, cut};
     use super::*;
     use proptest::prelude::*;
 
@@ -225,27 +226,7 @@ mod tests {
     }
 
     fn decode(chunks: &[&[u8]]) -> (Vec<Frame>, Result<(), FrameError>) {
-        let mut decoder = FrameDecoder::with_limit(1 << 20);
-        let mut frames = Vec::new();
-        for chunk in chunks {
-            decoder.feed(Bytes::copy_from_slice(chunk));
-            loop {
-                match decoder.next_frame() {
-                    Ok(Some(frame)) => frames.push(frame),
-                    Ok(None) => break,
-                    Err(error) => return (frames, Err(error)),
-                }
-            }
-        }
-        (frames, decoder.finish())
-    }
-
-    /// Cuts `data` at the given positions (taken modulo its length).
-    fn cut<'a>(data: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
-        let mut at: Vec<usize> = cuts.iter().map(|cut| cut % (data.len() + 1)).collect();
-        at.extend([0, data.len()]);
-        at.sort_unstable();
-        at.windows(2).map(|pair| &data[pair[0]..pair[1]]).collect()
+        fuzz::frames(chunks.iter().copied(), 1 << 20)
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod error;
 mod events;
 mod exec;
 pub mod frames;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
 mod hijack;

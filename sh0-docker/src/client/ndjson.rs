@@ -157,30 +157,12 @@ impl Default for NdjsonDecoder {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::fuzz::{self, cut};
     use super::*;
     use proptest::prelude::*;
 
     fn decode(chunks: &[&[u8]]) -> (Vec<Bytes>, Result<(), NdjsonError>) {
-        let mut decoder = NdjsonDecoder::with_limit(4096);
-        let mut values = Vec::new();
-        for chunk in chunks {
-            decoder.feed(chunk);
-            loop {
-                match decoder.next_value() {
-                    Ok(Some(value)) => values.push(value),
-                    Ok(None) => break,
-                    Err(error) => return (values, Err(error)),
-                }
-            }
-        }
-        (values, decoder.finish())
-    }
-
-    fn cut<'a>(data: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
-        let mut at: Vec<usize> = cuts.iter().map(|cut| cut % (data.len() + 1)).collect();
-        at.extend([0, data.len()]);
-        at.sort_unstable();
-        at.windows(2).map(|pair| &data[pair[0]..pair[1]]).collect()
+        fuzz::values(chunks.iter().copied(), 4096)
     }
 
     #[test]

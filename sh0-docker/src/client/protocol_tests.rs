@@ -117,9 +117,22 @@ async fn a_post_is_not_sent_twice() {
         vec![Step::Ping("1.41"), Step::Read, Step::Send(json("{}"))],
     ]);
     fake.client.version().await.unwrap();
-    let error = fake.client.start_container("web").await.unwrap_err();
+    let error = fake.client.stop_container("web", &StopOptions::default()).await.unwrap_err();
     assert!(error.is_unavailable(), "{error}");
-    assert_eq!(fake.lines().iter().filter(|line| line.contains("/start")).count(), 1);
+    assert_eq!(fake.lines().iter().filter(|line| line.contains("/stop")).count(), 1);
+}
+
+/// An engine that shuts down stops its containers, and still serves the connections that it has.
+#[tokio::test]
+async fn a_start_takes_a_new_connection() {
+    let started = b"HTTP/1.1 204 No Content\r\n\r\n".to_vec();
+    let fake = Fake::new(vec![
+        vec![Step::Ping("1.41"), Step::Read, Step::Send(json("{}")), Step::Hold],
+        vec![Step::Ping("1.41"), Step::Read, Step::Send(started), Step::Hold],
+    ]);
+    fake.client.version().await.unwrap();
+    fake.client.start_container("web").await.unwrap();
+    assert_eq!(fake.lines()[3], "POST /v1.41/containers/web/start HTTP/1.1");
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Bytes,
     pub(crate) pace: Pace,
+    /// On a connection of its own.
+    pub(crate) fresh: bool,
 }
 
 impl Call {
@@ -37,6 +39,7 @@ impl Call {
             headers: Vec::new(),
             body: Bytes::new(),
             pace: Pace::Quick,
+            fresh: false,
         }
     }
 
@@ -93,6 +96,13 @@ impl Call {
 
     pub(crate) fn slow_by(mut self, extra: Duration) -> Self {
         self.pace = Pace::Slow(extra);
+        self
+    }
+
+    /// For what an engine that is shutting down must not do. It takes no new connections then, but goes on to serve those
+    /// that it has.
+    pub(crate) fn fresh(mut self) -> Self {
+        self.fresh = true;
         self
     }
 

@@ -207,7 +207,7 @@ impl Transport {
     /// on a new one, provided that the engine cannot have acted on the call or acting twice does no harm. (A removal
     /// that was carried out before the connection broke is then "not found", which means the same to its caller.)
     async fn send_pooled(&self, call: &Call) -> Result<(Response<Incoming>, Connection)> {
-        let mut connection = self.acquire().await?;
+        let mut connection = if call.fresh { self.open().await? } else { self.acquire().await? };
         let failure = match self.send_whole(call, &mut connection).await {
             Ok(response) => return Ok((response, connection)),
             Err(failure) => failure,

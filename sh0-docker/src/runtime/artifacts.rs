@@ -23,7 +23,7 @@ impl DockerRuntime {
             while let Some(progress) = pull.try_next().await? {
                 // A line a change of state, not one a percent.
                 if progress.detail.is_none_or(|detail| detail.total.is_none()) {
-                    print(&progress, sink);
+                    print(&progress, &mut |line| sink.line(LogStream::Stdout, line));
                 }
             }
             pull.finish().await
@@ -123,15 +123,12 @@ fn artifact(id: String, image: Option<ImageRef>) -> Artifact {
 }
 
 /// What a build or a pull says, a line at a time.
-pub(super) fn print(progress: &Progress, sink: &dyn OutputSink) {
+pub(super) fn print(progress: &Progress, take: &mut dyn FnMut(&str)) {
     let status = progress.status.as_deref().map(|status| match &progress.id {
         Some(id) => format!("{id}: {status}"),
         None => status.to_owned(),
     });
     for text in progress.stream.iter().chain(status.iter()) {
-        text.lines()
-            .map(str::trim_end)
-            .filter(|line| !line.is_empty())
-            .for_each(|line| sink.line(LogStream::Stdout, line));
+        text.lines().map(str::trim_end).filter(|line| !line.is_empty()).for_each(&mut *take);
     }
 }

@@ -1,11 +1,10 @@
 //! Images, built from a tree and a plan: by BuildKit where the engine has it, else by the classic builder.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use sh0_core::model::{Artifact, ENV_DIGEST, EnvKey, ImagePlan, LogStream, Secret};
-use sh0_core::traits::{BuildRequest, OutputSink};
+use sh0_core::traits::{BuildRequest, LastLines, OutputSink};
 use sh0_core::{Code, Error, Result};
 use sha2::{Digest, Sha256};
 
@@ -31,9 +30,6 @@ const BUILD_CPU_SHARES: u64 = 128;
 
 /// How often a build begins when layers are taken from it.
 const BUILDS: usize = 3;
-
-/// Lines of a failed step that its error repeats.
-const LAST_LINES: usize = 10;
 
 /// What BuildKit may keep from one build to the next, in bytes.
 const BUILD_CACHE: u64 = 10_000_000_000;
@@ -99,21 +95,20 @@ impl DockerRuntime {
                 }
             }
         }
-        let sink = &Tail::of(sink, request.env);
         let mut build = self.client.build_image(&options, context.stream()).await.map_err(told)?;
-        let mut stage = None;
+        let mut step = Step::default();
         while let Some(progress) = build.next().await {
             match progress {
-                Ok(progress) => {
-                    let lines = progress.stream.iter().flat_map(|text| text.lines());
-                    stage = lines.filter_map(stage_of_step).next_back().or(stage);
-                    print(&progress, sink);
-                }
+                Ok(progress) => print(&progress, &mut |line| {
+                    let line = without_preamble(line, request.env);
+                    step.line(&line);
+                    sink.line(LogStream::Stdout, &line);
+                }),
                 Err(error) if lost_layer(&error) => return Ok(None),
-                Err(error) => return Err(failed(error, &text, stage, sink)),
+                Err(error) => return Err(failed(error, &text, &step, request.env)),
             }
         }
-        let id = build.finish().await.map_err(|error| failed(error, &text, stage, sink))?;
+        let id = build.finish().await.map_err(|error| failed(error, &text, &step, request.env))?;
         self.artifact(id.as_str(), None).await.map(Some)
     }
 
@@ -224,44 +219,50 @@ fn without_preamble(line: &str, env: &BTreeMap<EnvKey, Secret>) -> String {
     line
 }
 
-/// Tells lines in the words of the owner, and keeps the last ones for the error.
-struct Tail<'a> {
-    sink: &'a dyn OutputSink,
-    env: &'a BTreeMap<EnvKey, Secret>,
-    lines: Mutex<VecDeque<String>>,
+/// Where a builder is, from what it prints.
+#[derive(Default)]
+struct Step {
+    /// The base image that it came to last.
+    stage: Option<String>,
+    /// What the present step has printed.
+    last: LastLines,
 }
 
-impl<'a> Tail<'a> {
-    fn of(sink: &'a dyn OutputSink, env: &'a BTreeMap<EnvKey, Secret>) -> Self {
-        Tail { sink, env, lines: Mutex::default() }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-}
-
-impl OutputSink for Tail<'_> {
-    fn line(&self, stream: LogStream, line: &str) {
-        let line = without_preamble(line, self.env);
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LAST_LINES {
-            lines.pop_front();
+impl Step {
+    fn line(&mut self, line: &str) {
+        // The classic builder says so before it begins: `Step 4/9 : FROM debian:bookworm`.
+        let instruction = line.strip_prefix("Step ").and_then(|rest| rest.split_once(" : "));
+        match instruction {
+            Some((count, instruction)) if count.bytes().all(|byte| byte.is_ascii_digit() || byte == b'/') => {
+                self.last.clear();
+                if let Some(from) = instruction.strip_prefix("FROM ") {
+                    let image = from.split_whitespace().find(|word| !word.starts_with("--"));
+                    self.stage = image.map(str::to_owned);
+                }
+            }
+            // Its own words: ` ---> Running in 4f66ad9a0b2e`.
+            _ if line.starts_with(" ---> ") || line.starts_with("Removing intermediate container ") => {}
+            _ if is_step_of_buildkit(line) => self.last.clear(),
+            _ => match line.strip_prefix("ERROR [") {
+                // BuildKit says which image when it has not found it, and repeats which step has failed.
+                Some(failed) => {
+                    if let Some(image) = failed.strip_prefix("internal] load metadata for ") {
+                        self.stage = Some(image.to_owned());
+                    }
+                }
+                None => self.last.push(line),
+            },
         }
-        lines.push_back(line[..line.floor_char_boundary(1000)].to_owned());
-        drop(lines);
-        self.sink.line(stream, &line);
     }
 }
 
-/// What a builder starts from: the classic one says so before it looks for it, `Step 4/9 : FROM debian:bookworm`, and
-/// BuildKit when it has not found it.
-fn stage_of_step(line: &str) -> Option<String> {
-    if let Some(image) = line.strip_prefix("ERROR [internal] load metadata for ") {
-        return Some(image.to_owned());
-    }
-    let instruction = line.strip_prefix("Step ")?.split_once(" : FROM ")?.1;
-    instruction.split_whitespace().find(|word| !word.starts_with("--")).map(str::to_owned)
+/// Whether it begins a step of BuildKit, or comes back to it: `[build 2/4] RUN npm ci`. Package managers count as well, but
+/// not in instructions.
+fn is_step_of_buildkit(line: &str) -> bool {
+    let named = line.strip_prefix("CACHED ").unwrap_or(line).strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    let Some((_, instruction)) = named else { return false };
+    let word = instruction.split_whitespace().next().unwrap_or_default();
+    ["FROM", "RUN", "COPY", "ADD", "WORKDIR"].contains(&word)
 }
 
 /// What the classic builder says when the parent of a new layer is gone (moby, `image/store.go`, `SetParent`).
@@ -269,31 +270,29 @@ fn lost_layer(error: &client::Error) -> bool {
     matches!(error, client::Error::Stream { message, .. } if message.contains("failed to set parent"))
 }
 
-/// A failed build; when it failed for a base image, the error names the image and the ways out. `stage` is the base image
-/// that the builder came to last.
-fn failed(error: client::Error, dockerfile: &str, stage: Option<String>, output: &Tail<'_>) -> Error {
+/// A failed build: when it failed for a base image, the error names the image and the ways out; when a command failed, it
+/// has that command's last lines.
+fn failed(error: client::Error, dockerfile: &str, step: &Step, env: &BTreeMap<EnvKey, Secret>) -> Error {
     let text = error.to_string();
     let about_image =
         ["pull", "manifest", "registry", "dial tcp", "no such host"].iter().any(|word| text.contains(word));
     let is_step = matches!(&error, client::Error::Stream { code: Some(code), .. } if *code != 0);
-    let named = |image: &String| {
-        text.contains(image.as_str()) || stage.as_ref().is_some_and(|stage| stage.ends_with(image.as_str()))
+    // BuildKit names an image in full: `docker.io/library/node:20`.
+    let is_named = |image: &String| {
+        text.contains(image.as_str()) || step.stage.as_ref().is_some_and(|stage| stage.ends_with(image.as_str()))
     };
-    match base_images(dockerfile).into_iter().find(named) {
+    match base_images(dockerfile).into_iter().find(is_named) {
         Some(image) if about_image && !is_step => no_image(&image, error),
-        None if about_image && !is_step => match stage.or_else(|| base_images(dockerfile).into_iter().next()) {
-            Some(image) => no_image(&image, error),
-            None => told(error),
-        },
+        None if about_image && !is_step => {
+            match step.stage.clone().or_else(|| base_images(dockerfile).into_iter().next()) {
+                Some(image) => no_image(&image, error),
+                None => told(error),
+            }
+        }
         _ => match error {
             client::Error::Stream { message, .. } => {
-                let mut text = format!("the image could not be built: {}", without_preamble(&message, output.env));
-                let last = output.lines();
-                if is_step && !last.is_empty() {
-                    text += "; its last lines:\n";
-                    text += &last.join("\n");
-                }
-                Error::new(Code::BuildFailed, text)
+                let reason = format!("the image could not be built: {}", without_preamble(&message, env));
+                if is_step { step.last.build_failed(reason) } else { Error::new(Code::BuildFailed, reason) }
             }
             error => told(error),
         },
@@ -321,8 +320,6 @@ fn base_images(dockerfile: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use sh0_core::traits::NoOutput;
-
     use super::*;
 
     #[test]
@@ -353,20 +350,38 @@ mod tests {
         let message =
             "Get \"https://registry.example/v2/\": dial tcp: lookup registry.example: no such host".to_owned();
         let offline = client::Error::Stream { operation: "build", message, code: None };
-        let (env, sink) = (BTreeMap::new(), NoOutput);
-        let silent = Tail::of(&sink, &env);
-        let stage = stage_of_step("Step 3/9 : FROM --platform=linux/amd64 node:20 AS run\n");
-        let error = failed(offline, "FROM rust AS build\nFROM --platform=linux/amd64 node:20 AS run\n", stage, &silent);
+        let (env, mut step) = (BTreeMap::new(), Step::default());
+        step.line("Step 3/9 : FROM --platform=linux/amd64 node:20 AS run");
+        let error = failed(offline, "FROM rust AS build\nFROM --platform=linux/amd64 node:20 AS run\n", &step, &env);
         for word in ["node:20", "--image-mirror", "--runtime process"] {
             assert!(error.detail().contains(word), "{word}: {}", error.detail());
         }
         let message = "The command '/bin/sh -c npm ci' returned a non-zero code: 1 (registry)".to_owned();
-        let error = failed(
-            client::Error::Stream { operation: "build", message, code: Some(1) },
-            "FROM node:20\n",
-            None,
-            &silent,
-        );
+        for line in ["Step 4/9 : RUN npm ci", " ---> Running in 4f66ad9a0b2e", "\u{1b}[91mnpm error code EJSONPARSE"] {
+            step.line(line);
+        }
+        let refused = client::Error::Stream { operation: "build", message, code: Some(1) };
+        let error = failed(refused, "FROM node:20\n", &step, &env);
         assert!(!error.detail().contains("--image-mirror"), "{}", error.detail());
+        assert!(error.detail().ends_with("; its last lines:\nnpm error code EJSONPARSE"), "{}", error.detail());
+    }
+
+    #[test]
+    fn the_last_lines_are_those_of_the_step_that_buildkit_came_to_last() {
+        let mut step = Step::default();
+        for line in [
+            "[build 2/4] RUN one",
+            "of one",
+            "CACHED [build 3/4] COPY . .",
+            "[build 4/4] RUN yarn",
+            "[1/4] Resolving packages...",
+            "no",
+            "ERROR [build 4/4] RUN yarn",
+        ] {
+            step.line(line);
+        }
+        assert_eq!(step.last.behind("x"), "x; its last lines:\n[1/4] Resolving packages...\nno");
+        step.line("ERROR [internal] load metadata for docker.io/library/node:20");
+        assert_eq!(step.stage.as_deref(), Some("docker.io/library/node:20"));
     }
 }

@@ -18,9 +18,14 @@ async fn builds_name_what_is_missing() {
     let error = place.build(&runtime, &Plan { tools: vec![tool], ..Plan::default() }).await.unwrap_err();
     assert_eq!(error.code(), Code::BuildFailed);
     assert!(error.detail().contains("no-such-compiler") && error.detail().contains("apt-get install it"), "{error}");
-    let plan = Plan { build: vec!["echo one; echo two >&2; exit 5".into()], ..Plan::default() };
+    let commands =
+        ["echo done before", "seq -f 'line %g' 30; sleep 0.3; printf '\\033[1moh-no\\033[0m\\n' >&2; exit 5"];
+    let plan = Plan { build: commands.map(str::to_owned).into(), ..Plan::default() };
     let error = place.build(&runtime, &plan).await.unwrap_err();
-    assert!(error.detail().contains("exited with code 5") && error.detail().contains("two"), "{error}");
+    let (reason, last) = error.detail().split_once("; its last lines:\n").unwrap();
+    assert!(reason.starts_with("`seq ") && reason.ends_with("exited with code 5"), "{error}");
+    let last: Vec<_> = last.lines().collect();
+    assert_eq!((last.len(), last[0], last[18], last[19]), (20, "line 12", "line 30", "oh-no"), "{error}");
     assert_eq!(runtime.list_artifacts(place.app).await.unwrap(), [], "nothing half-made is listed");
     let folder = place.data.path().join(format!("process/releases/{}", place.app));
     eventually("nothing half-made is left", || fs::read_dir(&folder).unwrap().count() == 0).await;

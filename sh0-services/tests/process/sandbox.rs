@@ -87,6 +87,37 @@ async fn an_app_cannot_reach_the_platform() {
 }
 
 #[tokio::test]
+async fn how_the_world_is_reached_is_told_to_builds_alone() {
+    let place = Place::new();
+    place.tree(&[("file", "")]);
+    // In a folder that apps may not look into.
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let authority = elsewhere.path().join("authority.pem");
+    fs::write(&authority, "trust").unwrap();
+    fs::set_permissions(&authority, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut config = place.config();
+    for (name, value) in [
+        ("SSL_CERT_FILE", authority.to_str().unwrap()),
+        ("HTTPS_PROXY", "http://user:word@proxy.test:3128"),
+        ("BUILD_SECRET", "of the host"),
+    ] {
+        config.build_env.insert(name.into(), Secret::new(value));
+    }
+    assert!(!format!("{config:?}").contains("word"));
+    let runtime = ProcessRuntime::open(config).await.unwrap();
+    let build = "cat $SSL_CERT_FILE > told && echo $HTTPS_PROXY >> told && echo $BUILD_SECRET >> told";
+    let plan = Plan { build: vec![build.into()], ..Plan::default() };
+    let artifact = place.build(&runtime, &plan).await.unwrap();
+    let spec = place.spec(&artifact, "cat told; env");
+    let (text, _) = run(&runtime, &spec).await;
+    assert!(text.starts_with("trusthttp://user:word@proxy.test:3128\nof the build\n"), "the app's own win: {text}");
+    for name in ["SSL_CERT_FILE", "HTTPS_PROXY", "BUILD_SECRET"] {
+        assert!(!text.contains(&format!("{name}=")), "{name}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn the_environment_is_what_was_given_and_nothing_else() {
     let place = Place::new();
     place.tree(&[("file", "")]);

@@ -2,18 +2,19 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use sh0_docker::client::frames::{Frame, FrameDecoder, FrameError};
-use sh0_docker::client::ndjson::{NdjsonDecoder, NdjsonError};
 use sh0_docker::client::{
     Container, ContainerSummary, DiskUsage, EngineInfo, EngineVersion, Event, ExecState, Image, ImageSummary, Network,
     Progress, Volume, fuzz,
 };
 use tokio_util::io::StreamReader;
 
+/// The most that a decoder holds: small, so that inputs reach it.
+const LIMIT: usize = 1 << 12;
+
 /// Output of containers: the same frames and the same end, however it is cut; the log of them likewise.
 pub fn frames(data: &[u8]) {
     let Some((whole, chunks)) = crate::chunks(data) else { return };
-    assert_eq!(decoded([whole]), decoded(chunks.clone()));
+    assert_eq!(fuzz::frames([whole], LIMIT), fuzz::frames(chunks.clone(), LIMIT));
     for (tty, timestamps) in [(false, true), (true, true), (false, false)] {
         let log = |chunks: Vec<Bytes>| {
             let (records, end) = crate::run(fuzz::log(chunks, tty, timestamps));
@@ -25,26 +26,11 @@ pub fn frames(data: &[u8]) {
     }
 }
 
-fn decoded<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Frame>, Result<(), FrameError>) {
-    let (mut decoder, mut frames) = (FrameDecoder::with_limit(1 << 12), Vec::new());
-    for chunk in chunks {
-        decoder.feed(Bytes::copy_from_slice(chunk));
-        loop {
-            match decoder.next_frame() {
-                Ok(Some(frame)) => frames.push(frame),
-                Ok(None) => break,
-                Err(error) => return (frames, Err(error)),
-            }
-        }
-    }
-    (frames, decoder.finish())
-}
-
 /// Streams of JSON: the same values and the same end, however it is cut, and no other values than a JSON parser finds.
 pub fn json(data: &[u8]) {
     let Some((whole, chunks)) = crate::chunks(data) else { return };
-    let found = cut([whole], 1 << 12);
-    assert_eq!(found, cut(chunks, 1 << 12));
+    let found = fuzz::values([whole], LIMIT);
+    assert_eq!(found, fuzz::values(chunks, LIMIT));
     let (values, end) = found;
     let mut parser = serde_json::Deserializer::from_slice(whole).into_iter::<serde_json::Value>();
     for value in &values {
@@ -57,21 +43,6 @@ pub fn json(data: &[u8]) {
     if end.is_ok() {
         assert!(!matches!(parser.next(), Some(Ok(_))), "the decoder missed a value");
     }
-}
-
-fn cut<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> (Vec<Bytes>, Result<(), NdjsonError>) {
-    let (mut decoder, mut values) = (NdjsonDecoder::with_limit(limit), Vec::new());
-    for chunk in chunks {
-        decoder.feed(chunk);
-        loop {
-            match decoder.next_value() {
-                Ok(Some(value)) => values.push(value),
-                Ok(None) => break,
-                Err(error) => return (values, Err(error)),
-            }
-        }
-    }
-    (values, decoder.finish())
 }
 
 /// Messages of a build's progress and the questions of its session: what they tell is not much longer than they are.

@@ -1,13 +1,15 @@
 //! What a platform in this process is made of.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use sh0_core::ParseError;
-use sh0_core::model::RuntimeKind;
+use sh0_core::model::{RuntimeKind, Secret};
+use sh0_services::runtime::process::BUILD_VARIABLES;
 
 /// How a platform is opened. Only the folder of data has no default.
 ///
@@ -45,6 +47,8 @@ pub struct Config {
     pub path: Option<String>,
     /// Variables that toolchains need there, such as `RUSTUP_HOME`; folders they name are readable.
     pub toolchain: BTreeMap<String, String>,
+    /// Variables that builds of the process runtime get, and apps do not: certificates, proxies, registries.
+    pub build_env: BTreeMap<String, Secret>,
     /// Folders that no app of the process runtime may see, beside the folder of data.
     pub hidden: Vec<PathBuf>,
     /// Where the proxy runs.
@@ -80,6 +84,7 @@ impl Config {
             shim: None,
             path: None,
             toolchain: BTreeMap::new(),
+            build_env: BTreeMap::new(),
             hidden: Vec::new(),
             edge: Edge::InProcess,
             listen: Vec::new(),
@@ -146,6 +151,26 @@ impl Config {
     #[must_use]
     pub fn toolchain(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.toolchain.insert(name.into(), value.into());
+        self
+    }
+
+    /// Those of these variables that tell builds of the process runtime how the world is reached: the ones in
+    /// [`BUILD_VARIABLES`](sh0_services::runtime::process::BUILD_VARIABLES), such as `HTTPS_PROXY`. For programs that hand on
+    /// their own environment (`std::env::vars_os`).
+    ///
+    /// ```
+    /// let variables = [("HTTPS_PROXY", "http://proxy:3128"), ("AWS_SECRET_ACCESS_KEY", "x")];
+    /// let config = sh0::Config::new("/x").build_env(variables.map(|(name, value)| (name.into(), value.into())));
+    /// assert_eq!(config.build_env.keys().collect::<Vec<_>>(), ["HTTPS_PROXY"]);
+    /// ```
+    #[must_use]
+    pub fn build_env(mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let known = |name: &String| BUILD_VARIABLES.contains(&name.as_str());
+        for (name, value) in variables {
+            if let (Some(name), Ok(value)) = (name.into_string().ok().filter(known), value.into_string()) {
+                self.build_env.insert(name, Secret::new(value));
+            }
+        }
         self
     }
 

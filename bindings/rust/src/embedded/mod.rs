@@ -121,6 +121,7 @@ async fn runtimes(
             process.path.clone_from(path);
         }
         process.toolchain.clone_from(&config.toolchain);
+        process.build_env.clone_from(&config.build_env);
         process.sealer = Some(sealer.clone());
         process.hidden = config.hidden.iter().cloned().chain([root.to_owned()]).collect();
         let process = ProcessRuntime::open(process).await?;

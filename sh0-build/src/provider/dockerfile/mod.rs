@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use sh0_core::model::{ImagePlan, RelPath};
 
+use crate::dockerfile::{Dockerfile, expand};
 use crate::draft::Draft;
-use crate::text::{At, lines};
+use crate::text::At;
 use crate::tree::Files;
 
 const NAMES: &[&str] = &["Dockerfile", "Containerfile", "dockerfile"];
@@ -52,81 +53,35 @@ struct Facts {
 
 impl Facts {
     fn read(text: &str) -> Facts {
-        let mut facts = Facts::default();
+        let file = Dockerfile::parse(text);
+        let mut facts = Facts { from: file.last().map(|stage| stage.line), ..Facts::default() };
         let mut values: BTreeMap<String, String> = BTreeMap::new();
-        for (number, line) in instructions(text) {
-            let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((&line, ""));
-            let rest = rest.trim();
-            match word.to_ascii_uppercase().as_str() {
-                "FROM" => {
-                    facts.from = Some(number);
-                    facts.expose = None;
+        for instruction in &file.instructions {
+            let line = instruction.line;
+            match instruction.word.as_str() {
+                "FROM" => facts.expose = None,
+                "ARG" | "ENV" => {
+                    values.extend(instruction.pairs().into_iter().filter_map(|(key, value)| Some((key, value?))))
                 }
-                "ARG" | "ENV" => assign(rest, &mut values),
                 "EXPOSE" if facts.expose.is_none() => {
-                    let first = rest.split_whitespace().next().unwrap_or_default();
-                    let (port, protocol) = first.split_once('/').unwrap_or((first, "tcp"));
-                    let port = substitute(port, &values);
+                    let first = instruction.rest.split_whitespace().next().unwrap_or_default();
+                    let first = expand(first, &values);
+                    let (port, protocol) = first.split_once('/').unwrap_or((&first, "tcp"));
                     if let (Ok(port @ 1..), true) = (port.parse::<u16>(), protocol.eq_ignore_ascii_case("tcp")) {
-                        facts.expose = Some((number, port));
+                        facts.expose = Some((line, port));
                     }
                 }
-                "RUN" if rest.starts_with("--mount") => facts.buildkit.push((number, "RUN --mount")),
-                "RUN" | "COPY" if rest.contains("<<") && rest.ends_with("EOF") => {
-                    facts.buildkit.push((number, "a heredoc"))
-                }
-                "COPY" | "ADD" if rest.contains("--link ") => facts.buildkit.push((number, "COPY --link")),
                 _ => {}
             }
+            let needs = [
+                (instruction.flag("mount").is_some(), "RUN --mount"),
+                (!instruction.heredocs.is_empty(), "a heredoc"),
+                (instruction.flag("link").is_some(), "COPY --link"),
+            ];
+            facts.buildkit.extend(needs.into_iter().filter(|(needed, _)| *needed).map(|(_, what)| (line, what)));
         }
         facts
     }
-}
-
-/// Instructions with the number of their first line, continued lines joined, comments left out.
-fn instructions(text: &str) -> Vec<(u32, String)> {
-    let mut found: Vec<(u32, String)> = Vec::new();
-    let mut open = false;
-    for (number, line) in lines(text) {
-        let line = line.trim();
-        if line.starts_with('#') || line.is_empty() {
-            continue;
-        }
-        let (part, continued) = match line.strip_suffix('\\') {
-            Some(part) => (part, true),
-            None => (line, false),
-        };
-        match found.last_mut() {
-            Some((_, instruction)) if open => {
-                instruction.push(' ');
-                instruction.push_str(part.trim());
-            }
-            _ => found.push((number, part.trim().to_owned())),
-        }
-        open = continued;
-    }
-    found
-}
-
-/// `ARG a=1`, `ENV a=1 b=2`, `ENV a 1`.
-fn assign(rest: &str, values: &mut BTreeMap<String, String>) {
-    if !rest.contains('=') {
-        if let Some((key, value)) = rest.split_once(char::is_whitespace) {
-            values.insert(key.to_owned(), value.trim().to_owned());
-        }
-        return;
-    }
-    for (key, value) in rest.split_whitespace().filter_map(|word| word.split_once('=')) {
-        values.insert(key.to_owned(), value.trim_matches(['"', '\'']).to_owned());
-    }
-}
-
-/// `$PORT`, `${PORT}` and `${PORT:-3000}`, as a whole word.
-fn substitute(word: &str, values: &BTreeMap<String, String>) -> String {
-    let Some(name) = word.strip_prefix('$') else { return word.to_owned() };
-    let name = name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name);
-    let (name, default) = name.split_once(":-").unwrap_or((name, ""));
-    values.get(name).cloned().unwrap_or_else(|| default.to_owned())
 }
 
 #[cfg(test)]
@@ -141,5 +96,8 @@ mod tests {
         assert_eq!(Facts::read("FROM a\nEXPOSE 53/udp\nEXPOSE 80").expose, Some((3, 80)));
         assert_eq!(Facts::read("FROM a\nEXPOSE $NOPE").expose, None);
         assert_eq!(Facts::read("FROM a\nRUN --mount=type=cache,target=/x y").buildkit.len(), 1);
+        assert_eq!(Facts::read("FROM a\nRUN <<X\nFROM b\nEXPOSE 1\nX\nCOPY --link a b").buildkit.len(), 2);
+        assert_eq!(Facts::read("FROM a\nENV PORT=\"81\"\nEXPOSE ${PORT:-80}").expose, Some((3, 81)));
+        assert_eq!(Facts::read("EXPOSE 80").from, None);
     }
 }

@@ -49,6 +49,8 @@ impl Provider for Go {
 
         draft.recipe.build = Some((&images::GO, version.clone()));
         draft.recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
+        // The images say `local`: they refuse a module that asks for a later release than theirs.
+        draft.recipe.build_env.push(("GOTOOLCHAIN", "auto"));
         let c = [
             "mattn/go-sqlite3",
             "confluentinc/confluent-kafka-go",
@@ -178,18 +180,28 @@ fn build(files: Files<'_>, module: &str, draft: &mut Draft) -> (String, String) 
     (package, binary)
 }
 
-/// Procfiles of this language start what Heroku's buildpack makes: `bin/NAME`, with `bin` in the path. NAME is the last
-/// part of the module's path; without a module it is in `.godir`.
+/// Procfiles of this language start what Heroku's buildpack makes: `bin/NAME`, with `bin` in the path. Without a module
+/// NAME is in `.godir`.
 fn name_in_procfile(files: Files<'_>, module: &str) -> Option<String> {
     let procfile = Procfile::read(files)?;
     let program = procfile.main()?.split_whitespace().next()?;
     let in_bin = program.trim_start_matches("./").strip_prefix("bin/").map(str::to_owned);
-    let path = match find_line(module, |line| line.starts_with("module ")) {
-        Some((_, line)) => line.to_owned(),
-        None => files.text(".godir").unwrap_or_default(),
-    };
-    let own = path.trim().rsplit(['/', ' ']).next().unwrap_or_default();
-    in_bin.or_else(|| (program == own).then(|| own.to_owned())).filter(|name| is_dir_name(name) && !name.contains('/'))
+    let own = module_name(module).or_else(|| Some(last_part(&files.text(".godir")?).to_owned()));
+    in_bin.or(own.filter(|own| own == program)).filter(|name| is_dir_name(name) && !name.contains('/'))
+}
+
+/// What `go install` calls the program of a module: the last part of its path that is not a major version
+/// (go.dev/ref/mod#major-version-suffixes).
+fn module_name(module: &str) -> Option<String> {
+    let (_, line) = find_line(module, |line| line.starts_with("module "))?;
+    let path = line.trim_start_matches("module ").split("//").next()?.trim().trim_matches('"');
+    let major = |part: &str| part.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok());
+    let path = path.rsplit_once('/').filter(|(_, last)| major(last)).map_or(path, |(path, _)| path);
+    Some(last_part(path).to_owned())
+}
+
+fn last_part(path: &str) -> &str {
+    path.trim().rsplit('/').next().unwrap_or_default()
 }
 
 fn go_files(files: Files<'_>, folder: &str) -> Vec<String> {
@@ -233,7 +245,7 @@ fn used(files: Files<'_>) -> Vec<String> {
 
 /// The root when it is a program; else one below `cmd`.
 fn main_package(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
-    let picked = crate::config::root(files).filter(|folder| used(files).contains(folder));
+    let picked = files.0.picked().map(str::to_owned).filter(|folder| used(files).contains(folder));
     if let Some(folder) = picked {
         return format!("./{folder}");
     }
@@ -245,11 +257,8 @@ fn main_package(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
         .into_iter()
         .filter(|name| is_dir_name(name) && is_main(files, &format!("cmd/{name}")))
         .collect();
-    let last = find_line(module, |line| line.starts_with("module "))
-        .and_then(|(_, line)| line.rsplit('/').next())
-        .unwrap_or_default()
-        .trim();
-    let preferred = [last, "server", "web", "api", "app"];
+    let own = module_name(module).unwrap_or_default();
+    let preferred = [own.as_str(), "server", "web", "api", "app"];
     let chosen = preferred.iter().find_map(|wanted| programs.iter().find(|name| name == wanted)).or(programs.first());
     match chosen {
         Some(name) => {

@@ -93,15 +93,30 @@ fn starts_server(tree: &Tree<'_>, framework: &Framework) -> bool {
     !dev && !again
 }
 
-/// `output: 'export'` writes pages; `standalone` a server of its own.
+const NEXT_CONFIG: [&str; 3] = ["next.config.js", "next.config.mjs", "next.config.ts"];
+
+/// `output: 'export'` writes pages; `standalone` a server of its own ([`standalone`]).
 fn next(tree: &Tree<'_>) -> Output {
-    for file in ["next.config.js", "next.config.mjs", "next.config.ts"] {
-        let Some(text) = tree.files.text(file) else { continue };
-        if let Some((line, _)) = find_line(&text, |line| option(line, "output", "export")) {
-            return Output::Files { dir: "out".into(), spa: false, at: At::line(file, line) };
-        }
+    match next_output(tree, "export") {
+        Some(at) => Output::Files { dir: "out".into(), spa: false, at },
+        None => Output::Unknown,
     }
-    Output::Unknown
+}
+
+fn next_output(tree: &Tree<'_>, value: &str) -> Option<At> {
+    NEXT_CONFIG.iter().find_map(|file| {
+        let text = tree.files.text(file)?;
+        let (line, _) = find_line(&text, |line| option(line, "output", value))?;
+        Some(At::line(*file, line))
+    })
+}
+
+/// Where the configuration of Next.js asks for a folder that holds the server with no more than what it uses, unless
+/// another server is started, or the folder lies elsewhere (nextjs.org/docs, `output`, `distDir`).
+pub(super) fn standalone(tree: &Tree<'_>) -> Option<At> {
+    let own = tree.script("start").is_some_and(|start| !start.contains("next start") && !start.contains("standalone"));
+    let moved = || NEXT_CONFIG.iter().filter_map(|file| tree.files.text(file)).any(|text| text.contains("distDir"));
+    next_output(tree, "standalone").filter(|_| !own && !moved())
 }
 
 fn nuxt(tree: &Tree<'_>, at: At) -> Output {

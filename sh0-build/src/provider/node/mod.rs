@@ -16,9 +16,9 @@ use self::frameworks::Framework;
 use self::manager::Manager;
 use super::{Provider, static_files};
 use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
+use crate::images;
 use crate::text::{At, Json};
 use crate::tree::Files;
-use crate::{config, images};
 
 /// Files that start a server where no script says how.
 const ENTRIES: &[&str] =
@@ -107,7 +107,7 @@ impl Tree<'_> {
         let manager = Manager::find(self, draft);
         let members = workspace::folders(self.files, Some(&self.manifest));
         let own = framework::find(self);
-        let root = config::root(self.files);
+        let root = self.files.0.picked().map(str::to_owned);
         let projects = nx::apps(self, &members);
         let picked =
             root.clone().filter(|folder| members.contains(folder) || projects.iter().any(|app| app.is(folder)));
@@ -160,7 +160,7 @@ impl Tree<'_> {
                 draft.because(
                     format!("app = {}", app.folder),
                     if picked.is_some() {
-                        "sh0.toml picks it"
+                        "it was named as the root"
                     } else {
                         "the only member that can be started or served"
                     },
@@ -169,6 +169,10 @@ impl Tree<'_> {
             }
             _ if project.is_some() => project.into_iter().for_each(|project| project.plan(draft)),
             _ => self.finish(draft, manager, framework, framework::output(self, own.as_ref().map(|(f, _)| *f)), builds),
+        }
+        let next = framework.is_some_and(|framework| framework.name == "next");
+        if next && builds && members.is_empty() && draft.plan.static_dir.is_none() {
+            self.standalone(draft);
         }
         if draft.plan.static_dir.is_none() && has_dependencies && builds && members.is_empty() {
             manager.trim(self, draft, framework);
@@ -246,6 +250,24 @@ impl Tree<'_> {
                 }
             }
         }
+    }
+
+    /// The folder that Next.js makes to be shipped alone. The pages' files are not in it by themselves
+    /// (nextjs.org/docs, `output`).
+    fn standalone(&self, draft: &mut Draft) {
+        const FOLDER: &str = ".next/standalone";
+        let Some(at) = framework::standalone(self) else { return };
+        let public = if self.files.is_folder("public") { format!(" && cp -r public {FOLDER}/") } else { String::new() };
+        let command = format!("cp -r .next/static {FOLDER}/.next/{public}");
+        draft.because_of(format!("build += {command}"), "the server of `standalone` serves these too", at.clone());
+        draft.plan.build.push(command);
+        let command = format!("node {FOLDER}/server.js");
+        draft.start(&*command, "`standalone`: the server with no more than what it uses", Some(at));
+        // Where it listens; Docker sets this variable to the name of the container.
+        draft.env("HOSTNAME", "0.0.0.0");
+        draft.recipe.before_ship.clear();
+        draft.recipe.ship = vec![FOLDER.to_owned()];
+        draft.recipe.ship_for = Some(command);
     }
 
     /// The build command. Answers whether there is one.

@@ -5,7 +5,7 @@ mod extensions;
 
 use sh0_core::Result;
 
-use super::{Provider, assets};
+use super::{Procfile, Provider, assets};
 use crate::detect::is_dir_name;
 use crate::draft::{Borrow, Draft, Pin, refuse, tool_versions, version_file};
 use crate::images;
@@ -23,26 +23,21 @@ const SCRIPTS: &[&str] = &["server.php", "main.php", "app.php", "bot.php", "work
 
 const COMPOSER: &str = "composer install --no-dev --no-interaction --no-progress --prefer-dist --optimize-autoloader";
 
-/// A framework, and the package that brings it.
-struct Framework {
-    name: &'static str,
-    package: &'static str,
-}
-
-const FRAMEWORKS: &[Framework] = &[
-    Framework { name: "laravel", package: "laravel/framework" },
-    Framework { name: "lumen", package: "laravel/lumen-framework" },
-    Framework { name: "symfony", package: "symfony/framework-bundle" },
-    Framework { name: "symfony", package: "symfony/symfony" },
-    Framework { name: "cakephp", package: "cakephp/cakephp" },
-    Framework { name: "codeigniter", package: "codeigniter4/framework" },
-    Framework { name: "yii", package: "yiisoft/yii2" },
-    Framework { name: "drupal", package: "drupal/core-recommended" },
-    Framework { name: "drupal", package: "drupal/core" },
-    Framework { name: "wordpress", package: "roots/wordpress" },
-    Framework { name: "wordpress", package: "johnpbloch/wordpress" },
-    Framework { name: "slim", package: "slim/slim" },
-    Framework { name: "laminas", package: "laminas/laminas-mvc" },
+/// Frameworks, and the packages that bring them.
+const FRAMEWORKS: &[(&str, &str)] = &[
+    ("laravel", "laravel/framework"),
+    ("lumen", "laravel/lumen-framework"),
+    ("symfony", "symfony/framework-bundle"),
+    ("symfony", "symfony/symfony"),
+    ("cakephp", "cakephp/cakephp"),
+    ("codeigniter", "codeigniter4/framework"),
+    ("yii", "yiisoft/yii2"),
+    ("drupal", "drupal/core-recommended"),
+    ("drupal", "drupal/core"),
+    ("wordpress", "roots/wordpress"),
+    ("wordpress", "johnpbloch/wordpress"),
+    ("slim", "slim/slim"),
+    ("laminas", "laminas/laminas-mvc"),
 ];
 
 pub(crate) struct Php;
@@ -135,8 +130,7 @@ impl Tree<'_> {
     }
 
     fn framework(&self, draft: &mut Draft) -> Option<&'static str> {
-        let by_package =
-            || FRAMEWORKS.iter().find_map(|framework| Some((framework.name, self.required(framework.package)?)));
+        let by_package = || FRAMEWORKS.iter().find_map(|(name, package)| Some((*name, self.required(package)?)));
         let by_file = || {
             let file = self.files.first(&["artisan", "wp-load.php", "wp-config.php"])?;
             Some((if file == "artisan" { "laravel" } else { "wordpress" }, At::file(file)))
@@ -259,8 +253,33 @@ impl Tree<'_> {
         }
     }
 
+    /// What a Procfile starts with the servers that Heroku's buildpack brings, and the folder that it names
+    /// (devcenter.heroku.com/articles/custom-php-settings).
+    fn heroku(&self) -> Option<(String, String)> {
+        let procfile = Procfile::read(self.files)?;
+        let command = procfile.main()?;
+        let mut words = command.split_whitespace();
+        let program = words.next()?.trim_start_matches("./").trim_start_matches("vendor/bin/");
+        if !matches!(program, "heroku-php-apache2" | "heroku-php-nginx") {
+            return None;
+        }
+        // The options that take a value are `-C FILE`, `-F FILE`, `-i FILE`, `-l FILE`, and the like: one letter each.
+        let mut root = "";
+        while let Some(word) = words.next() {
+            match word.strip_prefix('-') {
+                Some(letter) if letter.len() == 1 && !matches!(letter, "v" | "h") => drop(words.next()),
+                Some(_) => {}
+                None => root = word.trim_start_matches("./").trim_end_matches('/'),
+            }
+        }
+        Some((command.to_owned(), root.to_owned()))
+    }
+
     /// The folder whose files the world may see.
     fn document_root(&self) -> (String, At) {
+        if let Some((_, root)) = self.heroku().filter(|(_, root)| is_dir_name(root) && self.files.is_folder(root)) {
+            return (root, At::file("Procfile"));
+        }
         let has_index = |folder: &str| self.files.is_file(&format!("{folder}/index.php"));
         if let Some(folder) = ROOTS.iter().find(|folder| has_index(folder)) {
             return ((*folder).to_owned(), At::file(format!("{folder}/index.php")));
@@ -306,6 +325,7 @@ impl Tree<'_> {
             "command -v apache2-foreground >/dev/null && exec apache2-foreground; exec php -S 0.0.0.0:$PORT -t {root}"
         );
         draft.start(command, "Apache in an image; on a host, the server that PHP has built in", Some(at));
+        draft.recipe.stands_for = self.heroku().map(|(command, _)| command);
         draft.env("PHP_CLI_SERVER_WORKERS", "4");
         draft.recipe.before_ship.extend(apache(&root));
     }

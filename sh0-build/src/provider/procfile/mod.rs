@@ -65,7 +65,26 @@ impl Procfile {
                 draft.warn(format!("Procfile:{line}: a second `{label}` is left out"));
                 continue;
             }
-            draft.because_of(format!("processes.{label} = {command}"), "Procfile says so", at);
+            let command = match &draft.plan.start_command {
+                Some(own) if draft.recipe.stands_for.as_ref() == Some(&command) => {
+                    let own = own.clone();
+                    draft.because_of(
+                        format!("processes.{label} = {own}"),
+                        format!("stands for `{command}`, which is a program of another platform"),
+                        at,
+                    );
+                    own
+                }
+                _ => {
+                    draft.because_of(format!("processes.{label} = {command}"), "Procfile says so", at);
+                    command
+                }
+            };
+            if process.is_one_off() {
+                draft.warn(format!(
+                    "Procfile:{line}: `{label}` is run by hand, as its name says: none starts until `sh0 scale {label}=1`"
+                ));
+            }
             processes.insert(process, command);
         }
         if processes.is_empty() {

@@ -178,7 +178,7 @@ struct Binary {
 impl Binary {
     fn find(files: Files<'_>, manifest: &Toml, draft: &mut Draft) -> Option<Binary> {
         let mut members = members(files, manifest);
-        match crate::config::root(files).filter(|folder| members.contains(folder)) {
+        match files.0.picked().map(str::to_owned).filter(|folder| members.contains(folder)) {
             Some(folder) => members = vec![folder],
             None => {
                 if let Some(binary) = Self::of_package(files, manifest, "", draft) {

@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use super::Deploy;
+use crate::Result;
 use crate::engine::repo::{AppRow, Change, journal};
 use crate::engine::state::lock;
+use crate::engine::tries::Tries;
 use crate::model::{EventKind, Step};
-use crate::{Code, Result};
 
 impl Deploy<'_> {
     /// Ends the step before and begins this one: one commit with done, intent and the events in between.
@@ -46,24 +47,19 @@ impl Deploy<'_> {
     /// Writes deployment and app with everything pending. Handlers write the app too: a change that came in between is
     /// read, and `edit` is done to what is there now.
     pub(super) async fn commit_app(&mut self, edit: impl Fn(&mut AppRow, &mut Change) -> Result<()>) -> Result<()> {
-        for tries in 1.. {
+        let mut tries = Tries::default();
+        loop {
             let mut app = self.engine.repo().app(self.app.app.id).await?;
             let mut change = self.pending.clone();
             edit(&mut app.value, &mut change)?;
             change.update(&app)?;
             change.update(&self.row)?;
-            match self.engine.commit(change).await {
-                Err(error) if error.code() == Code::Conflict && tries < 8 => {}
-                Err(error) => return Err(error),
-                Ok(revision) => {
-                    self.row.revision = revision;
-                    self.pending = Change::default();
-                    self.app = app.value;
-                    return Ok(());
-                }
-            }
+            let Some(ended) = tries.ended(self.engine.commit(change).await) else { continue };
+            self.row.revision = ended?;
+            self.pending = Change::default();
+            self.app = app.value;
+            return Ok(());
         }
-        unreachable!("the loop ends by returning")
     }
 
     /// Writes the deployment with everything pending.

@@ -49,16 +49,13 @@ impl Deploy<'_> {
 
         self.begin(Step::Plan).await?;
         let settings = &self.app.app.settings;
-        let tree = match &settings.root {
-            Some(root) => dir.join(root.as_str()),
-            None => dir,
-        };
         let runtime = engine.runtime(kind)?;
         let env = self.build_env().await?;
         let names: Vec<EnvKey> = env.keys().cloned().collect();
         let mounts = runtime.build_mounts().await?;
-        let request = PlanRequest { app: self.app.app.id, tree: &tree, settings, mounts, env: &names };
+        let request = PlanRequest { app: self.app.app.id, tree: &dir, settings, mounts, env: &names };
         let plan = engine.inner.backends.planner.plan(request).await?;
+        let tree = plan.root.as_ref().map_or(dir.clone(), |root| dir.join(root.as_str()));
         self.tell(EventKind::Note { text: summary(&plan) })?;
         for warning in &plan.warnings {
             self.tell(EventKind::Note { text: format!("warning: {warning}") })?;
@@ -186,15 +183,17 @@ impl Deploy<'_> {
                 async move {
                     tokio::select! {
                         exit = run_to_end(runtime, &name, &*sink) => exit,
-                        () = engine.sleep(limit) => Err(failed(&name, &format!("took longer than {} s", limit.as_secs()), &[])),
+                        () = engine.sleep(limit) => {
+                            let last = engine.last_lines(runtime, &name).await;
+                            Err(failed(&name, &format!("(the release command) took longer than {} s", limit.as_secs()), &last))
+                        }
                     }
                 }
             })
             .await?;
         if exit.code != 0 {
-            let lines = engine.last_lines(runtime, &name).await;
-            let error = failed(&name, &format!("(the release command) {exit}"), &lines);
-            return Err(error);
+            let last = engine.last_lines(runtime, &name).await;
+            return Err(failed(&name, &format!("(the release command) {exit}"), &last));
         }
         self.row.value.made.release_command = true;
         self.commit().await?;

@@ -272,14 +272,15 @@ impl Engine {
         Ok(release.map(|row| crate::engine::instances::processes(&row.value.release).into_keys().collect()))
     }
 
-    /// Refuses a name whose own host is a domain of another app.
+    /// Refuses a name whose own host, or a path of it, is a domain of another app.
     async fn check_own_host(&self, project: ProjectId, name: &AppName, app: Option<AppId>) -> Result<()> {
         let host = self.own_host_of(project, name).await?;
-        let taken = self.repo().find::<Domain>(&domain_key(&host, None)).await?;
-        match taken.filter(|domain| Some(domain.value.app) != app) {
+        let mut domains = self.repo().list::<Domain>(|query| query).await?.into_iter().map(|row| row.value);
+        match domains.find(|domain| domain.host.as_str() == host && Some(domain.app) != app) {
             Some(domain) => {
-                let owner = self.name_of(domain.value.app).await?;
-                let text = format!("{host} leads to {owner}; choose another name, or remove that domain there first");
+                let taken = domain_key(&domain.host, domain.path.as_ref());
+                let owner = self.name_of(domain.app).await?;
+                let text = format!("{taken} leads to {owner}; choose another name, or remove that domain there first");
                 Err(Error::conflict(text))
             }
             None => Ok(()),
@@ -289,7 +290,11 @@ impl Engine {
     /// How a person calls an app.
     pub(crate) async fn name_of(&self, app: AppId) -> Result<String> {
         let row = self.repo().get::<AppRow>(app).await?;
-        Ok(row.map_or_else(|| format!("the app {app}"), |row| format!("the app `{}`", row.value.app.name)))
+        let Some(app) = row.map(|row| row.value.app) else { return Ok(format!("the app {app}")) };
+        Ok(match self.project_label(app.project).await? {
+            None => format!("the app `{}`", app.name),
+            Some(project) => format!("the app `{project}/{}`", app.name),
+        })
     }
 
     async fn free_port(&self, asked: Option<u16>) -> Result<u16> {

@@ -24,12 +24,11 @@ impl Handle<AddDomain> for Engine {
     async fn handle(&self, op: AddDomain, cx: &Authorized) -> Result<Domain> {
         let row = self.find_unlocked(&op.app).await?;
         let app = row.value.app.id;
-        let key = domain_key(op.host.as_str(), op.path.as_ref().map(AsRef::as_ref));
-        if key == op.host.as_str()
-            && let Some(owner) = self.owner_of(&op.host).await?
-        {
+        let key = domain_key(&op.host, op.path.as_ref());
+        if let Some(owner) = self.owner_of(&op.host).await? {
             let whose = self.name_of(owner).await?;
-            return Err(Error::conflict(format!("{key} is the own address of {whose}, and leads there always")));
+            let text = format!("{} is the own host of {whose}, and leads there with every path", op.host);
+            return Err(Error::conflict(format!("{text}; use a host of your own")));
         }
         if let Some(taken) = self.repo().find::<Domain>(&key).await? {
             let text = match taken.value.app == app {
@@ -60,7 +59,7 @@ impl Handle<RemoveDomain> for Engine {
     async fn handle(&self, op: RemoveDomain, cx: &Authorized) -> Result<()> {
         let row = self.find_unlocked(&op.app).await?;
         let app = row.value.app.id;
-        let key = domain_key(op.host.as_str(), op.path.as_ref().map(AsRef::as_ref));
+        let key = domain_key(&op.host, op.path.as_ref());
         let found = self.repo().find::<Domain>(&key).await?.filter(|row| row.value.app == app);
         let domain = found.ok_or_else(|| Error::not_found("domain", &key))?;
         let mut change = cx.change();

@@ -1,10 +1,11 @@
-//! A host name belongs to one app.
+//! An app's own host is its alone; any other may be shared by path.
 
 use super::{Engine, open_shop};
 use crate::Code;
 use crate::model::AppId;
-use crate::ops::apps::UpdateApp;
+use crate::ops::apps::{CreateApp, UpdateApp};
 use crate::ops::domains::AddDomain;
+use crate::ops::projects::CreateProject;
 use crate::testkit::fakes::{World, app, call};
 
 async fn add(engine: &Engine, to: AppId, host: &str, path: Option<&str>) -> crate::Result<()> {
@@ -30,15 +31,24 @@ async fn of_another_app_it_is_refused() {
         add(&engine, blog, "shop.localhost", None).await,
         add(&engine, shop, "shop.localhost", None).await,
         add(&engine, blog, "Shop.Localhost", Some("/")).await,
+        add(&engine, blog, "shop.localhost", Some("/api")).await,
+        add(&engine, shop, "shop.localhost", Some("/api")).await,
     ];
     for error in refused.map(Result::unwrap_err) {
         assert!(error.code() == Code::Conflict && error.detail().contains("the app `shop`"), "{error:?}");
     }
     add(&engine, shop, "news.localhost", None).await.unwrap();
-    let refused = [call(&engine, app("news")).await.map(drop), call(&engine, rename(blog, "news")).await.map(drop)];
-    for error in refused.map(Result::unwrap_err) {
-        assert!(error.code() == Code::Conflict && error.detail().contains("the app `shop`"), "{error:?}");
+    add(&engine, shop, "docs.localhost", Some("/api")).await.unwrap();
+    for (name, taken) in [("news", "news.localhost leads"), ("docs", "docs.localhost/api leads")] {
+        let refused = [call(&engine, app(name)).await.map(drop), call(&engine, rename(blog, name)).await.map(drop)];
+        for error in refused.map(Result::unwrap_err) {
+            let said = error.detail().contains(taken) && error.detail().contains("the app `shop`");
+            assert!(error.code() == Code::Conflict && said, "{error:?}");
+        }
     }
+    // What it has already is no other's.
+    call(&engine, rename(shop, "docs")).await.unwrap();
+    call(&engine, rename(shop, "shop")).await.unwrap();
     add(&engine, shop, "example.com", None).await.unwrap();
     let error = add(&engine, blog, "example.com", None).await.unwrap_err();
     assert!(error.detail().contains("the app `shop`"), "{error:?}");
@@ -55,9 +65,42 @@ async fn an_own_host_leads_to_its_app_whatever_is_stored() {
     let shop = super::seen(&world, &engine).await.id;
     let blog = call(&engine, app("blog")).await.unwrap().id;
     add(&engine, blog, "shop.example.com", None).await.unwrap();
+    add(&engine, blog, "shop.example.com", Some("/api")).await.unwrap();
     drop(engine);
     world.config.base_domain = "example.com".to_owned();
     let engine = world.open().await.unwrap();
     world.settle(&engine).await;
     assert_eq!(owners(&world, "shop.example.com"), [shop]);
+    assert!(
+        !world.proxy.table().routes.iter().any(|route| route.host.as_str() == "shop.example.com" && route.app == blog)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_of_nobody_may_be_shared_by_path() {
+    let (world, engine) = open_shop().await;
+    let shop = super::seen(&world, &engine).await.id;
+    let blog = call(&engine, app("blog")).await.unwrap().id;
+    add(&engine, shop, "example.com", None).await.unwrap();
+    add(&engine, blog, "example.com", Some("/blog")).await.unwrap();
+    let error = add(&engine, shop, "example.com", Some("/blog/")).await.unwrap_err();
+    assert!(error.code() == Code::Conflict && error.detail().contains("the app `blog`"), "{error:?}");
+    world.settle(&engine).await;
+    let routes = world.proxy.table().routes.into_iter().filter(|route| route.host.as_str() == "example.com");
+    let routes: Vec<_> = routes.map(|route| (route.path.map(String::from), route.app)).collect();
+    assert_eq!(routes, [(None, shop), (Some("/blog".to_owned()), blog)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_of_another_project_is_named_with_it() {
+    let (_world, engine) = open_shop().await;
+    call(&engine, CreateProject { name: "team".parse().unwrap() }).await.unwrap();
+    let create = CreateApp { project: "team".parse().unwrap(), ..app("wiki") };
+    let wiki = call(&engine, create).await.unwrap().id;
+    let blog = call(&engine, app("blog")).await.unwrap().id;
+    let error = add(&engine, blog, "wiki.team.localhost", Some("/api")).await.unwrap_err();
+    assert!(error.detail().contains("the app `team/wiki`"), "{error:?}");
+    add(&engine, wiki, "wiki.localhost", Some("/x")).await.unwrap();
+    let error = call(&engine, app("wiki")).await.unwrap_err();
+    assert!(error.detail().contains("the app `team/wiki`"), "{error:?}");
 }

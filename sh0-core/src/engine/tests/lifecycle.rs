@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{deployed, open_shop, reason, seen, shop};
 use crate::Code;
-use crate::model::{DeploymentState, Desired, Destroying, InstanceName};
+use crate::model::{DeploymentState, Desired, Destroying, InstanceName, Plan};
 use crate::ops::apps::{DeleteApp, RestartApp, ScaleApp, StartApp, StopApp, UpdateApp};
 use crate::ops::domains::AddDomain;
 use crate::ops::platform::GetStatus;
-use crate::testkit::fakes::{Behaviour, app, call, from};
+use crate::testkit::fakes::{Behaviour, FakePlanner, app, call, from};
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_app_runs_again_when_it_is_started() {
@@ -77,6 +77,29 @@ async fn scale_up_and_down() {
     let unknown = ScaleApp { app: "shop".parse().unwrap(), scale: BTreeMap::from([("wep".parse().unwrap(), 1)]) };
     let error = call(&engine, unknown).await.unwrap_err();
     assert_eq!((error.code(), error.fields()[0].field.as_str()), (Code::Invalid, "scale.wep"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_run_by_hand_starts_when_it_is_scaled() {
+    let (world, engine) = shop().await;
+    let processes = ["web", "worker", "console", "migrate"].map(|name| (name.parse().unwrap(), "run".to_owned()));
+    let plan = Plan { processes: processes.into(), ..FakePlanner::plain("run") };
+    world.planner.script("/src/four", plan);
+    let running = || -> Vec<String> {
+        world.runtime.instances().into_iter().map(|instance| instance.spec.labels.process.to_string()).collect()
+    };
+    assert_eq!(deployed(&world, &engine, from("shop", "four")).await.state, DeploymentState::Live);
+    assert_eq!(running(), ["web", "worker"]);
+    let scale = |count| {
+        let scale = BTreeMap::from([("console".parse().unwrap(), count)]);
+        call(&engine, ScaleApp { app: "shop".parse().unwrap(), scale })
+    };
+    scale(1).await.unwrap();
+    world.settle(&engine).await;
+    assert_eq!(running(), ["console", "web", "worker"]);
+    scale(0).await.unwrap();
+    world.settle(&engine).await;
+    assert_eq!(running(), ["web", "worker"]);
 }
 
 /// What was scaled while a deployment ran holds for the new release too.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{deployed, now, open_shop, seen, shop};
-use crate::model::{AppId, DeploymentState, InstanceName, InstanceState, PlatformId};
+use crate::model::{AppId, DeploymentId, DeploymentState, InstanceName, InstanceState, PlatformId};
 use crate::ops::apps::ScaleApp;
 use crate::ops::releases::Rollback;
 use crate::testkit::fakes::{Behaviour, Deed, FakeInstance, World, call, from};
-use crate::traits::{Clock, InstanceSpec};
+use crate::traits::{Clock, InstanceSpec, Labels};
 
 fn only(world: &World) -> InstanceName {
     let instances = world.runtime.instances();
@@ -97,6 +97,24 @@ async fn what_others_labelled_is_left_alone_and_orphans_are_not() {
     assert!(world.runtime.instance(&"sh0-orphan-web-0".parse().unwrap()).is_none(), "an app that is gone");
     assert!(world.runtime.instance(&"sh0-extra-web-0".parse().unwrap()).is_none(), "one too many");
     assert_eq!(world.stage.violations(), [""; 0]);
+}
+
+/// A runtime may finish making what a deployment asked for after that deployment was cancelled.
+#[tokio::test(start_paused = true)]
+async fn a_release_command_without_a_deployment_goes_and_runs_of_people_stay() {
+    let (world, _engine) = open_shop().await;
+    let own = world.runtime.instance(&only(&world)).unwrap().spec;
+    let planted = |name: InstanceName, deployment: DeploymentId| {
+        let labels = Labels { deployment, one_off: true, ..own.labels.clone() };
+        world.runtime.plant(FakeInstance::new(InstanceSpec { name, labels, ..own.clone() }, Behaviour::Healthy));
+    };
+    let cancelled = DeploymentId::new(world.clock.ulid());
+    let (command, run) = (InstanceName::release_command(cancelled), InstanceName::one_off(world.clock.ulid()));
+    planted(command.clone(), cancelled);
+    planted(run.clone(), own.labels.deployment);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(world.runtime.instance(&command).is_none());
+    assert!(world.runtime.instance(&run).is_some(), "somebody is about to start it");
 }
 
 #[tokio::test(start_paused = true)]

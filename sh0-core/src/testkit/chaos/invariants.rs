@@ -291,7 +291,8 @@ impl Seen {
         {
             processes.insert(web);
         }
-        let count = |process: &ProcessName| self.app.scale.get(process).copied().unwrap_or(1);
+        let count =
+            |process: &ProcessName| self.app.scale.get(process).copied().unwrap_or_else(|| process.usual_scale());
         let name = |process: &ProcessName, index| InstanceName::of(*deployment, process, index);
         processes.iter().flat_map(|process| (0..count(process)).map(move |index| name(process, index))).collect()
     }

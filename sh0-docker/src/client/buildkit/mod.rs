@@ -24,7 +24,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub(super) use session::survive_question;
 pub(super) use session::{BuildSession, Offer};
 pub(super) use trace::Transcript;

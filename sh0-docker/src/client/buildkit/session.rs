@@ -152,7 +152,7 @@ fn reply_to(method: &str, body: &[u8], offer: &Offer) -> std::result::Result<Vec
 }
 
 /// For the fuzz targets.
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub(crate) fn survive_question(body: &[u8]) {
     for method in [HEALTH, SECRET, CREDENTIALS] {
         let _ = reply_to(method, body, &Offer::default());

@@ -4,7 +4,7 @@
 //! in a Python venv, for one). What makes it a release is `meta.json`, which is written last: a folder without it is
 //! wreckage, and the next build of the same request clears it away.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use sh0_core::model::{AppId, Artifact, EnvKey, LogStream, Plan, Resources, RuntimeKind, Secret};
-use sh0_core::traits::{BuildRequest, OutputSink};
+use sh0_core::traits::{BuildRequest, LastLines, OutputSink};
 use sh0_core::{Code, Error, Result};
 use sha2::{Digest, Sha256};
 
@@ -23,8 +23,6 @@ use super::layout::{Layout, make, remove_tree};
 use super::record::{Meta, Record};
 use super::session;
 
-/// Lines that a failure repeats.
-const LAST_LINES: usize = 20;
 /// A longer line of output is cut into several.
 const LINE_BYTES: usize = 16 * 1024;
 
@@ -124,7 +122,7 @@ async fn run_command(
     let mut running = session::open(&instances.config.shim, &instances.layout.sessions(), &launch, after)?;
     running.input.close().await?;
     let mut lines = [Lines::new(LogStream::Stdout), Lines::new(LogStream::Stderr)];
-    let mut last = VecDeque::new();
+    let mut last = LastLines::default();
     while let Some(output) = running.output.next().await {
         let (stream, bytes) = output?;
         let lines = &mut lines[usize::from(stream == LogStream::Stderr)];
@@ -135,10 +133,7 @@ async fn run_command(
     if exit.code == 0 {
         return Ok(());
     }
-    let tail = last.into_iter().collect::<Vec<_>>().join("\n");
-    let full = tail.contains("No space left on device") || tail.contains("ENOSPC");
-    let code = if full { Code::NoSpace } else { Code::BuildFailed };
-    Err(Error::new(code, format!("`{line}` {exit}; its last lines:\n{tail}")))
+    Err(last.build_failed(format_args!("`{line}` {exit}")))
 }
 
 fn launch(
@@ -151,6 +146,7 @@ fn launch(
     let layout = &instances.layout;
     let (tree, cache) = (layout.tree(request.app, id), layout.cache(request.app));
     let mut env = instances.base_env(&request.plan.paths, &tree, &cache.join("home"), &cache.join("tmp"));
+    env.extend(instances.config.build_env.clone());
     env.extend(request.plan.env.iter().map(|(key, value)| (key.to_string(), Secret::new(value))));
     env.extend(request.env.iter().map(|(key, value)| (key.to_string(), value.clone())));
     let none = Resources::default();
@@ -185,7 +181,7 @@ impl Lines {
         Lines { stream, unfinished: Vec::new() }
     }
 
-    fn take(&mut self, bytes: &[u8], sink: &dyn OutputSink, last: &mut VecDeque<String>) {
+    fn take(&mut self, bytes: &[u8], sink: &dyn OutputSink, last: &mut LastLines) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.unfinished.extend_from_slice(piece);
             if self.unfinished.ends_with(b"\n") || self.unfinished.len() > LINE_BYTES {
@@ -194,17 +190,14 @@ impl Lines {
         }
     }
 
-    fn finish(&mut self, sink: &dyn OutputSink, last: &mut VecDeque<String>) {
+    fn finish(&mut self, sink: &dyn OutputSink, last: &mut LastLines) {
         if self.unfinished.is_empty() {
             return;
         }
         let text = String::from_utf8_lossy(&self.unfinished);
         let text = text.trim_end_matches(['\n', '\r']);
         sink.line(self.stream, text);
-        last.push_back(text.to_owned());
-        if last.len() > LAST_LINES {
-            last.pop_front();
-        }
+        last.push(text);
         self.unfinished.clear();
     }
 }

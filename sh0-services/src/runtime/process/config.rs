@@ -3,8 +3,52 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sh0_core::model::PlatformId;
+use sh0_core::model::{PlatformId, Secret};
 use sh0_core::traits::Sealer;
+
+/// Variables of the host that say how programs reach the world: which certificates they trust, through which proxy and to
+/// which registries they go. Builds get those that are set ([`ProcessConfig::build_env`]), instances none.
+pub const BUILD_VARIABLES: &[&str] = &[
+    // Certificates: OpenSSL and what follows it (Ruby, Go, uv, Deno), then those that look elsewhere.
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+    "BUNDLE_SSL_CA_CERT",
+    "HEX_CACERTS_PATH",
+    "DENO_CERT",
+    "npm_config_cafile",
+    // Proxies.
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    // Registries and mirrors.
+    "npm_config_registry",
+    "NPM_CONFIG_REGISTRY",
+    "YARN_REGISTRY",
+    "YARN_NPM_REGISTRY_SERVER",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "UV_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "GOPROXY",
+    "GONOPROXY",
+    "GONOSUMDB",
+    "GOSUMDB",
+    "GOPRIVATE",
+    "RUSTUP_DIST_SERVER",
+    "RUSTUP_UPDATE_ROOT",
+    "HEX_MIRROR",
+];
 
 /// How the process runtime is set up.
 #[derive(Clone)]
@@ -19,6 +63,9 @@ pub struct ProcessConfig {
     pub path: String,
     /// Variables that toolchains need, such as `RUSTUP_HOME`; folders they name are readable.
     pub toolchain: BTreeMap<String, String>,
+    /// Variables that builds get besides, such as `HTTPS_PROXY` (it may hold a password); the app's own win over them. Files and folders they name
+    /// are readable.
+    pub build_env: BTreeMap<String, Secret>,
     /// Folders that no app may see: the platform's data, its keys, its socket. `root` always is one.
     pub hidden: Vec<PathBuf>,
     /// More folders that apps may read.
@@ -39,6 +86,7 @@ impl ProcessConfig {
             shim,
             path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
             toolchain: BTreeMap::new(),
+            build_env: BTreeMap::new(),
             hidden: Vec::new(),
             readable: Vec::new(),
             own_users: true,

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sh0_core::model::{Capability, Resources, Support};
+use sh0_core::model::{Capability, Resources, Secret, Support};
 
 use super::cgroup::Cgroups;
 use super::config::ProcessConfig;
@@ -267,7 +267,8 @@ fn readable(config: &ProcessConfig, hidden: &[PathBuf]) -> Vec<PathBuf> {
             _ => add(path.to_owned()),
         }
     }
-    config.toolchain.values().map(PathBuf::from).filter(|path| path.is_absolute()).for_each(&mut add);
+    let named = config.toolchain.values().map(String::as_str).chain(config.build_env.values().map(Secret::expose));
+    named.map(PathBuf::from).filter(|path| path.is_absolute()).for_each(&mut add);
     config.readable.iter().cloned().for_each(&mut add);
     read
 }

@@ -23,6 +23,10 @@
 //! everywhere Landlock and mounts of its own hide the platform's files, as far as the host has them:
 //! [`capabilities`](sh0_core::traits::Runtime::capabilities) says it in words.
 //!
+//! Builds get the variables of the app, and of the host those in [`BUILD_VARIABLES`] that are set: certificates, proxies,
+//! registries. Where a host reaches the world through a proxy of its own, `npm install` does too; the app, once it runs,
+//! only when it was told.
+//!
 //! An app may write into its release folder, as much software does. Every deployment gets a folder of its own, but a
 //! rollback, and a new release of the same deployment's artifact with other variables, find what was written there: what
 //! must not outlive an app that was broken into is deployed again from its source. Why: decision 003 in `docs`.
@@ -64,7 +68,7 @@ use sh0_core::traits::{
 };
 use sh0_core::{Code, Error, Result};
 
-pub use config::{ProcessConfig, ShimCommand};
+pub use config::{BUILD_VARIABLES, ProcessConfig, ShimCommand};
 
 use build::Builds;
 use host::Host;
