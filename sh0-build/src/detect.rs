@@ -267,6 +267,9 @@ fn startable(draft: &Draft, own_image: bool) -> Result<()> {
 
 /// Port and image.
 fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draft) -> Result<()> {
+    if !options.buildkit {
+        draft.plan.warnings.append(&mut draft.classic_warnings);
+    }
     if !own_image {
         draft.apply_fixed_port();
     }

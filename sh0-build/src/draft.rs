@@ -12,6 +12,8 @@ use crate::text::At;
 pub(crate) struct Draft {
     pub(crate) plan: Plan,
     pub(crate) recipe: Recipe,
+    /// Warnings that count only where the builder is the classic one.
+    pub(crate) classic_warnings: Vec<String>,
 }
 
 /// What the renderer needs beyond the plan.
@@ -84,7 +86,7 @@ impl Draft {
     pub(crate) fn moved_into(mut self, folder: &str) -> Draft {
         let into = |command: &mut String| *command = in_folder(folder, command);
         let below = |path: &mut String| *path = below(folder, path);
-        let Draft { plan, recipe } = &mut self;
+        let Draft { plan, recipe, .. } = &mut self;
         plan.install
             .iter_mut()
             .chain(&mut plan.build)
@@ -142,7 +144,7 @@ impl Draft {
 
     /// Takes over what a member of a workspace says: the root has installed what it needs.
     pub(crate) fn take_member(&mut self, member: Draft) {
-        let Draft { plan, recipe } = member;
+        let Draft { plan, recipe, classic_warnings } = member;
         let into = &mut self.plan;
         into.framework = plan.framework.or(into.framework.take());
         if into.build.is_empty() {
@@ -153,6 +155,7 @@ impl Draft {
         into.spa_fallback = plan.spa_fallback;
         into.reasons.extend(plan.reasons);
         into.warnings.extend(plan.warnings);
+        self.classic_warnings.extend(classic_warnings);
         into.env.extend(plan.env);
         if into.static_dir.is_some() {
             into.env.clear();

@@ -2,12 +2,12 @@
 //!
 //! The grammar is the one that both builders of Docker 20.10 understand: no `# syntax=` line (it would fetch a
 //! frontend from a registry), no `COPY --link`, no heredocs, and `RUN --mount` only when the caller says that the
-//! builder is BuildKit. Two stages: what compilers and package managers leave behind stays in the first. Secrets have
-//! no way in: variables of the app are given to instances, never to the file.
+//! builder is BuildKit. Two stages: what compilers and package managers leave behind stays in the first. Values of
+//! variables are never in the file: instances get them, and the commands of a build as secret mounts.
 
 use std::fmt::Write;
 
-use sh0_core::model::{EnvKey, OWN_PORT, exec_line, shell};
+use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, exec_line, shell};
 
 use crate::detect::is_dir_name;
 use crate::draft::{Borrow, Draft, Recipe};
@@ -150,7 +150,7 @@ impl Dockerfile<'_> {
         }
         self.line(format!("FROM {image}"));
         self.packages(&recipe.packages, &recipe.debian_packages);
-        recipe.before_ship.iter().for_each(|command| self.run(command));
+        recipe.before_ship.iter().for_each(|command| self.run(command, &[]));
         self.ship(builds);
         // After the copy: a folder that COPY makes belongs to the app, one that WORKDIR makes to root.
         self.line("WORKDIR /app");
@@ -182,25 +182,30 @@ impl Dockerfile<'_> {
         self.line("WORKDIR /app");
         self.env(true);
         self.paths();
+        // A secret is no part of what the cache is asked for; this is.
+        let secrets = &self.options.build_secrets;
+        if !secrets.is_empty() {
+            self.line(format!("ARG {ENV_DIGEST}"));
+        }
         let early = !recipe.manifests.is_empty() && !recipe.install_needs_source && !plan.install.is_empty();
-        recipe.before_install.iter().for_each(|command| self.run(command));
+        recipe.before_install.iter().for_each(|command| self.run(command, secrets));
         if early {
             self.manifests();
-            plan.install.iter().for_each(|command| self.run(command));
+            plan.install.iter().for_each(|command| self.run(command, secrets));
         }
         self.line("COPY . .");
         if !early {
-            plan.install.iter().for_each(|command| self.run(command));
+            plan.install.iter().for_each(|command| self.run(command, secrets));
         }
         // In the same command as the build, which may hold a lock on what is kept.
         let mut before: Vec<&str> = recipe.before_build.clone();
         for command in &plan.build {
             before.push(command);
-            self.run(&before.join(" && "));
+            self.run(&before.join(" && "), secrets);
             before.clear();
         }
         if plan.static_dir.is_none() {
-            recipe.trim.iter().for_each(|command| self.run(command));
+            recipe.trim.iter().for_each(|command| self.run(command, secrets));
             if compiled(recipe) {
                 self.line("RUN mkdir -p /etc/ssl/certs");
             }
@@ -233,14 +238,13 @@ impl Dockerfile<'_> {
 
     /// A command in the build. The shell form where it means the same; the array form where a Dockerfile would read
     /// something else into it.
-    fn run(&mut self, command: &str) {
-        let mounts = if self.options.buildkit { self.mounts() } else { String::new() };
+    fn run(&mut self, command: &str, secrets: &[EnvKey]) {
+        let mounts = if self.options.buildkit { self.mounts(secrets) } else { String::new() };
         let plain = !command.contains(['\n', '\r'])
             && !command.contains("<<")
             && !command.starts_with(['-', '[', '#'])
             && !command.ends_with('\\');
         // A secret is a file while the command runs, and a variable of the command alone.
-        let secrets = &self.options.build_secrets;
         let told: String =
             secrets.iter().map(|key| format!("export {key}=\"$(cat /run/secrets/{key})\" && ")).collect();
         match plain {
@@ -250,15 +254,16 @@ impl Dockerfile<'_> {
         }
     }
 
-    fn mounts(&self) -> String {
+    fn mounts(&self, secrets: &[EnvKey]) -> String {
         let cache = |(id, folder): &(&str, &str)| {
             // Programs of the same name would meet in it.
             let locked = if *id == "cargo-target" { ",sharing=locked" } else { "" };
-            format!("--mount=type=cache,id=sh0-{id},target={folder}{locked} ")
+            let scope = self.options.cache_scope.map(|app| format!("{app}-")).unwrap_or_default();
+            format!("--mount=type=cache,id=sh0-{scope}{id},target={folder}{locked} ")
         };
         let secret = |key: &EnvKey| format!("--mount=type=secret,id={key},target=/run/secrets/{key} ");
         let caches = self.draft.recipe.caches.iter().map(cache);
-        caches.chain(self.options.build_secrets.iter().map(secret)).collect()
+        caches.chain(secrets.iter().map(secret)).collect()
     }
 
     fn packages(&mut self, packages: &[&str], more: &[String]) {

@@ -7,8 +7,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use sh0_build::{Detector, DirTree, MemoryTree, Options, plan_tree};
-use sh0_core::model::{AppSettings, ImagePlan, Plan};
-use sh0_core::traits::Planner;
+use sh0_core::model::{AppId, AppSettings, ImagePlan, Plan};
+use sh0_core::traits::{PlanRequest, Planner};
+
+const APP: &str = "01m7zcbghdebna6yy0r2jp0mht";
 
 fn fixtures() -> Vec<(String, PathBuf)> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -61,7 +63,9 @@ async fn fixtures_have_the_plans_that_were_reviewed() {
     settings.set_omit_expression(true);
     let _bound = settings.bind_to_scope();
     for (name, folder) in fixtures() {
-        let plan = Detector::default().plan(&folder, &AppSettings::default()).await;
+        let (app, settings) = (APP.parse().unwrap(), AppSettings::default());
+        let request = PlanRequest { app, tree: &folder, settings: &settings, mounts: false, env: &[] };
+        let plan = Detector::default().plan(request).await;
         insta::assert_snapshot!(name, print(plan));
     }
 }
@@ -163,6 +167,26 @@ fn a_mirror_and_own_images_reach_the_dockerfile() {
 }
 
 #[test]
+fn caches_of_apps_are_kept_apart() {
+    let tree = MemoryTree::from([
+        ("package.json", r#"{"scripts":{"start":"node a.js"},"dependencies":{"x":"1"}}"#),
+        ("package-lock.json", "{}"),
+    ]);
+    let id = |cache_scope| {
+        let options = Options { buildkit: true, cache_scope, ..Options::default() };
+        match plan_tree(&tree, &AppSettings::default(), &options).unwrap().image {
+            ImagePlan::Generated { dockerfile, .. } => {
+                dockerfile.split_once("--mount=type=cache,id=").unwrap().1.split(',').next().unwrap().to_owned()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let app: AppId = APP.parse().unwrap();
+    assert_eq!(id(None), "sh0-npm");
+    assert_eq!(id(Some(app)), format!("sh0-{app}-npm"));
+}
+
+#[test]
 fn secrets_of_a_build_are_mounted_and_never_written() {
     let tree = MemoryTree::from([
         ("package.json", r#"{"scripts":{"build":"tsc","start":"node a.js"},"dependencies":{"@own/x":"1"}}"#),
@@ -173,7 +197,13 @@ fn secrets_of_a_build_are_mounted_and_never_written() {
     let ImagePlan::Generated { dockerfile, .. } = plan.image else { panic!("{:?}", plan.image) };
     let install = dockerfile.lines().find(|line| line.ends_with("npm ci --include=dev")).unwrap();
     assert!(install.contains("--mount=type=secret,id=NPM_TOKEN,target=/run/secrets/NPM_TOKEN "), "{install}");
-    assert!(!dockerfile.contains("ENV NPM_TOKEN") && !dockerfile.contains("ARG "), "{dockerfile}");
+    assert!(!dockerfile.contains("ENV NPM_TOKEN") && !dockerfile.contains("ARG NPM_TOKEN"), "{dockerfile}");
+    // The cache takes no step that ran with other variables; what is shipped knows nothing of them.
+    let (build, ship) = dockerfile.split_once("\n\nFROM ").unwrap();
+    assert!(
+        build.contains("\nARG SH0_ENV_DIGEST\n") && !ship.contains("ARG ") && !ship.contains("secret"),
+        "{dockerfile}"
+    );
     // The classic builder would keep it.
     let classic = Options { buildkit: false, ..options };
     let refused = plan_tree(&tree, &AppSettings::default(), &classic).unwrap_err();

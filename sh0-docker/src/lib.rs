@@ -45,7 +45,8 @@
 //! # What is deliberately absent
 //!
 //! - TCP, TLS and SSH: a remote engine is reached through a forwarded Unix socket.
-//! - BuildKit: builds use the classic builder, see [`client::BuildOptions`]. Pushing, plugins, swarm, secrets and configs.
+//! - BuildKit's transfer of only those files that a build uses: both builders get the whole context, see
+//!   [`client::BuildOptions`]. Pushing, plugins, swarm, secrets and configs.
 //! - Auto-remove, `POST /commit`, and every field of the API that sh0 does not use.
 //! - Looking at the environment: the caller decides where the engine is ([`client::Endpoint`] reads the notation of
 //!   `DOCKER_HOST`). Printing: it logs to `tracing`, without queries, which may hold secrets.

@@ -13,6 +13,8 @@ mod harness;
 mod archive;
 #[path = "engine/build.rs"]
 mod build;
+#[path = "engine/buildkit.rs"]
+mod buildkit;
 #[path = "engine/containers.rs"]
 mod containers;
 #[path = "engine/events.rs"]

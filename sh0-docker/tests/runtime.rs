@@ -14,6 +14,8 @@ use sh0_core::traits::*;
 use sh0_docker::client::{Client, ContainerSpec, Endpoint, RemoveContainer};
 use sh0_docker::runtime::{DockerOptions, DockerRuntime};
 
+#[path = "runtime/builds.rs"]
+mod builds;
 #[path = "runtime/ending.rs"]
 mod ending;
 #[path = "runtime/images.rs"]
@@ -168,15 +170,18 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 async fn an_image_is_built_used_and_removed() {
     let Some(bench) = Bench::new().await else { return };
     let output = Lines::default();
-    let dockerfile =
-        "FROM BASE\nEXPOSE 9000 8000\nCOPY . /app\nRUN echo built-here\nUSER 10001\nCMD [\"cat\", \"/app/text\"]\n";
+    // The cache of a builder outlives the image, so each run of the test has a step of its own.
+    let dockerfile = format!(
+        "FROM BASE\nEXPOSE 9000 8000\nCOPY . /app\nRUN : {}; echo built-here\nUSER 10001\nCMD [\"cat\", \"/app/text\"]\n",
+        bench.app
+    );
     let files = [("text", "hello $HOME"), ("secret", "never")];
-    let artifact = bench.build(dockerfile, &files, &output).await.unwrap();
+    let artifact = bench.build(&dockerfile, &files, &output).await.unwrap();
     assert_eq!(artifact.port, Some(8000));
     assert!(output.0.lock().unwrap().iter().any(|line| line == "built-here"), "the build's output arrives");
     assert!(bench.runtime.has_artifact(&artifact).await.unwrap());
     assert_eq!(bench.runtime.list_artifacts(bench.app).await.unwrap()[0].id, artifact.id);
-    let again = bench.build(dockerfile, &files, &NoOutput).await.unwrap();
+    let again = bench.build(&dockerfile, &files, &NoOutput).await.unwrap();
     assert_eq!(again.id, artifact.id, "the same tree gives the same image");
 
     let own = InstanceSpec { command: None, ..bench.spec(&artifact, 0, "") };
@@ -197,11 +202,11 @@ async fn failed_builds_say_why_and_leave_nothing() {
     let error = bench.build(dockerfile, &[], &NoOutput).await.unwrap_err();
     assert_eq!(error.code(), Code::BuildFailed);
     let (reason, last) = error.detail().split_once("; its last lines:\n").unwrap();
-    assert!(reason.contains("exit 7") && reason.ends_with("returned a non-zero code: 7"), "{error}");
+    assert!(reason.contains("exit 7") && reason.ends_with("code: 7"), "{error}");
     let last: Vec<_> = last.lines().collect();
     assert_eq!((last.len(), last[0], last[18], last[19]), (20, "line 12", "line 30", "oh-no"), "{error}");
     let error = bench.build("FROM BASE\nRUN echo done before\nRUN exit 7\n", &[], &NoOutput).await.unwrap_err();
-    assert!(error.detail().ends_with("returned a non-zero code: 7; it printed nothing"), "{error}");
+    assert!(error.detail().ends_with("code: 7; it printed nothing"), "{error}");
     let error = bench.build("FROM BASE\nRUN echo done before\nCOPY none /\n", &[], &NoOutput).await.unwrap_err();
     assert!(error.detail().contains("none") && !error.detail().contains("its last lines"), "{error}");
     let error = bench.build("FROM 127.0.0.1:1/no/such:image\n", &[], &NoOutput).await.unwrap_err();
@@ -215,6 +220,24 @@ async fn failed_builds_say_why_and_leave_nothing() {
         error.detail().contains("127.0.0.1:1/no/such:image") && error.detail().contains("--image-mirror"),
         "{error}"
     );
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn an_image_that_somebody_else_runs_stays_without_our_names() {
+    let Some(bench) = Bench::new().await else { return };
+    let artifact = bench.build(&format!("FROM BASE\nRUN : {}\n", bench.app), &[], &NoOutput).await.unwrap();
+    let spec = CreateContainer::new(&artifact.id).cmd(["sleep", "60"]);
+    let theirs = bench.client.create_container(None, &spec).await.unwrap();
+    bench.client.start_container(&theirs.id).await.unwrap();
+    bench.runtime.remove_artifact(&artifact).await.unwrap();
+    assert!(bench.client.inspect_image(&artifact.id).await.unwrap().repo_tags.is_empty());
+    assert!(bench.client.inspect_container(&theirs.id).await.unwrap().state.running);
+    bench.client.remove_container(&theirs.id, RemoveContainer { force: true, ..Default::default() }).await.unwrap();
+
+    let name = bench.up(&bench.spec(&artifact, 0, "sleep 60")).await;
+    bench.runtime.remove_artifact(&artifact).await.unwrap_err();
+    assert!(bench.runtime.inspect(&name).await.unwrap().is_some(), "an image that an instance needs is not removed");
     bench.clean().await;
 }
 

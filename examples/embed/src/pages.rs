@@ -92,6 +92,14 @@ impl Runtime for Pages {
             .into()
     }
 
+    async fn build_mounts(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    async fn trim_build_cache(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn build(&self, request: BuildRequest<'_>, _: &dyn OutputSink) -> Result<Artifact> {
         let page = request.tree.join("index.html");
         let unreadable = |error: std::io::Error| Error::new(Code::BuildFailed, format!("no index.html: {error}"));

@@ -5,6 +5,7 @@
 //! | artifacts | the newest `keep_releases` of each app, and that of the live release |
 //! | deployments, their events and journals | the newest `keep_deployments` of each app, and those that made a release whose artifact is kept |
 //! | releases | the newest `keep_releases` of each artifact that is kept, the live one, and those whose deployment is kept |
+//! | what builds keep to be faster | what the runtime allows itself, for all apps together |
 //! | audit rows | the newest `keep_audit_rows`, none older than `keep_audit_for` |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,7 +75,7 @@ impl Engine {
                 runtime.remove_artifact(&artifact).await?;
             }
         }
-        Ok(())
+        runtime.trim_build_cache().await
     }
 
     /// Forgets the deployments that are over and beyond retention, with all that was told of them, and the releases that

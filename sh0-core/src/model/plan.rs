@@ -78,6 +78,10 @@ pub struct Plan {
 /// The whole value of a variable that gets the port of its instance, such as `ROCKET_PORT`.
 pub const OWN_PORT: &str = "$PORT";
 
+/// The `ARG` of a generated Dockerfile whose value changes with the variables of the build: a step that has run with others
+/// is not taken from the cache. It is a digest that says nothing about them.
+pub const ENV_DIGEST: &str = "SH0_ENV_DIGEST";
+
 /// How an image is made.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]

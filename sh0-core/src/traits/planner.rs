@@ -4,23 +4,38 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::Result;
-use crate::model::{AppName, AppSettings, EnvKey, Export, ExportTarget, Plan, ProcessName, Report, Timestamp};
+use crate::model::{AppId, AppName, AppSettings, EnvKey, Export, ExportTarget, Plan, ProcessName, Report, Timestamp};
 
 /// Knows source trees: how they are built and started, what in them will hurt, how other platforms write that down. Reads
 /// the tree, changes nothing.
 #[async_trait]
 pub trait Planner: Send + Sync {
-    /// The plan for `tree`. `settings` override what is detected.
+    /// The plan for a tree.
     ///
     /// Fails with [`Code::BuildFailed`](crate::Code::BuildFailed) when nothing is recognised: the text lists what was
     /// looked for and the quickest ways out.
-    async fn plan(&self, tree: &Path, settings: &AppSettings) -> Result<Plan>;
+    async fn plan(&self, request: PlanRequest<'_>) -> Result<Plan>;
 
     /// What the health rules find in a tree that has a plan.
     async fn check(&self, request: CheckRequest<'_>) -> Result<Report>;
 
     /// The app as the files of another platform. The same input gives the same files.
     fn export(&self, app: &ExportInput<'_>, target: ExportTarget) -> Export;
+}
+
+/// What to plan.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanRequest<'a> {
+    /// The app. What package managers keep between its builds is its own.
+    pub app: AppId,
+    /// The tree.
+    pub tree: &'a Path,
+    /// The settings of the app, which override what is detected.
+    pub settings: &'a AppSettings,
+    /// What the runtime says of [`build_mounts`](super::Runtime::build_mounts).
+    pub mounts: bool,
+    /// The variables of the build, by name.
+    pub env: &'a [EnvKey],
 }
 
 /// A tree to check, and what is known beyond it.

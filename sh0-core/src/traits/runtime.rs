@@ -28,6 +28,10 @@ pub trait Runtime: Send + Sync {
 
     // ---- artifacts ----
 
+    /// Whether a command of a Dockerfile can have caches and secrets mounted, which leave nothing in the image
+    /// (`RUN --mount`). Where not, variables do not reach the commands of a Dockerfile.
+    async fn build_mounts(&self) -> Result<bool>;
+
     /// Makes an artifact from a tree by a plan. The same request gives the same artifact, or one that behaves so.
     /// [`Code::BuildFailed`](crate::Code::BuildFailed) with the reason when a command of the build fails. Dropping the
     /// future cancels the build.
@@ -44,6 +48,9 @@ pub trait Runtime: Send + Sync {
 
     /// Removes an artifact that no instance uses. Fine when it is gone; pulled images that others use stay.
     async fn remove_artifact(&self, artifact: &Artifact) -> Result<()>;
+
+    /// Trims what builds keep to be faster the next time, of all apps, to a bound of the runtime's own.
+    async fn trim_build_cache(&self) -> Result<()>;
 
     // ---- instances ----
 

@@ -87,6 +87,14 @@ impl RegistryAuth {
         self
     }
 
+    /// User name and secret; no name beside an identity token.
+    pub(crate) fn login(&self) -> (&str, &str) {
+        match &self.login {
+            Login::Password { username, password } => (username, password.expose()),
+            Login::IdentityToken(token) => ("", token.expose()),
+        }
+    }
+
     fn wire(&self) -> Wire<'_> {
         let (username, password, identitytoken) = match &self.login {
             Login::Password { username, password } => (Some(username.as_str()), Some(password.expose()), None),

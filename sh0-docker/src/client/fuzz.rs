@@ -7,7 +7,7 @@ use tokio::io::AsyncRead;
 
 use super::frames::{Frame, FrameDecoder, FrameError};
 use super::ndjson::{NdjsonDecoder, NdjsonError};
-use super::{Error, LogRecord, LogStream, Result, Stats, hijack, output::OutputStream, stats};
+use super::{Error, LogRecord, LogStream, Result, Stats, buildkit::Transcript, hijack, output::OutputStream, stats};
 
 /// Output of a container that comes in these chunks: its frames, and how it ended.
 pub fn frames<'a>(
@@ -85,4 +85,15 @@ pub fn stats(text: &[u8]) -> serde_json::Result<Stats> {
 /// What a refusal means.
 pub fn refusal(status: u16, body: &[u8]) -> Error {
     Error::from_status(status, body)
+}
+
+/// Messages of BuildKit's progress: what they tell.
+pub fn progress(messages: &[&[u8]]) -> String {
+    let mut transcript = Transcript::default();
+    messages.iter().filter_map(|message| transcript.add(message).ok()).collect()
+}
+
+/// A question of a build's session.
+pub fn question(body: &[u8]) {
+    super::buildkit::survive_question(body);
 }

@@ -1,4 +1,5 @@
-//! Upgraded connections: attach and exec take over the socket (API: `POST /containers/{id}/attach`, "Hijacking").
+//! Upgraded connections: attach, exec and the sessions of builds take over the socket (API: `POST
+//! /containers/{id}/attach`, "Hijacking").
 //!
 //! The engine answers 101, or 200 when something on the way dropped the upgrade header; in both cases the socket is
 //! raw from there on. An HTTP client gives the socket back only after a 101, so the request is written here by hand.
@@ -68,7 +69,7 @@ impl AsyncWrite for Input {
 impl Transport {
     /// Sends `call` on a socket of its own and takes the socket over.
     pub(crate) async fn hijack(&self, call: &Call, tty: bool) -> Result<Session> {
-        let (stream, rest) = timed(call.name(), self.options.answer_within, self.upgrade(call)).await?;
+        let (stream, rest) = timed(call.name(), self.options.answer_within, self.upgrade(call, "tcp")).await?;
         let (read, half) = stream.into_split();
         // Output may have come in the same read as the head.
         let first = stream::iter((!rest.is_empty()).then(|| Ok(rest)));
@@ -76,11 +77,12 @@ impl Transport {
         Ok(Session { input: Input { half }, output })
     }
 
-    async fn upgrade(&self, call: &Call) -> Result<(UnixStream, Bytes)> {
+    /// The socket, with what came behind the engine's answer.
+    pub(super) async fn upgrade(&self, call: &Call, protocol: &str) -> Result<(UnixStream, Bytes)> {
         let engine = self.engine().await?;
         let mut stream = self.dial().await?;
         let mut request = format!(
-            "{} {} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {USER_AGENT}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: {}\r\n",
+            "{} {} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {USER_AGENT}\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nContent-Length: {}\r\n",
             call.method,
             target(call, &engine),
             call.body.len(),

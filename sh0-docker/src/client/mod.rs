@@ -4,6 +4,7 @@ mod archive;
 mod auth;
 mod body;
 mod build;
+mod buildkit;
 mod containers;
 mod error;
 mod events;

@@ -8,6 +8,7 @@ use std::{fmt, str::FromStr};
 
 use http::HeaderMap;
 
+use super::build::Builder;
 use super::error::{Error, Result};
 
 /// A version of the Docker Engine API, such as `1.41`.
@@ -81,8 +82,8 @@ pub struct Engine {
     pub newest: ApiVersion,
     /// Whether it is Podman behind Docker's API.
     pub podman: bool,
-    /// Whether it says that BuildKit is its default builder (`Builder-Version: 2`).
-    pub buildkit_default: bool,
+    /// The builder to use with it.
+    pub builder: Builder,
     /// `linux` or `windows`, when told.
     pub os_type: Option<String>,
 }
@@ -99,9 +100,20 @@ impl Engine {
             api: ApiVersion::agree(newest)?,
             newest,
             podman: headers.contains_key("Libpod-API-Version"),
-            buildkit_default: text("Builder-Version") == Some("2"),
+            builder: builder(headers),
             os_type: text("Ostype").map(str::to_owned),
         })
+    }
+}
+
+/// The builder of an engine. From 23.0 on it says which one (`2` is BuildKit, `1` where an administrator has switched that
+/// off, and on Windows). 20.10 says nothing and has both. Podman says nothing, or an empty word, and has the classic one.
+fn builder(headers: &HeaderMap) -> Builder {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match text("Builder-Version") {
+        "2" => Builder::BuildKit,
+        "" if text("Server").starts_with("Docker/") && text("Ostype") == "linux" => Builder::BuildKit,
+        _ => Builder::Classic,
     }
 }
 
@@ -129,6 +141,24 @@ mod tests {
         let error = ping("1.40").unwrap_err();
         assert!(error.to_string().contains("upgrade it to Docker 20.10 or newer"), "{error}");
         assert_eq!(ping("1.9").unwrap_err().code(), "docker.unsupported_version");
+    }
+
+    #[test]
+    fn the_builder_is_buildkit_where_the_engine_has_it() {
+        let builder_of = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)));
+            builder(&headers.collect())
+        };
+        let docker = [("server", "Docker/20.10.24 (linux)"), ("ostype", "linux")];
+        assert_eq!(builder_of(&docker), Builder::BuildKit);
+        assert_eq!(builder_of(&[docker[0], docker[1], ("builder-version", "2")]), Builder::BuildKit);
+        assert_eq!(builder_of(&[docker[0], docker[1], ("builder-version", "1")]), Builder::Classic);
+        assert_eq!(builder_of(&[docker[0], ("ostype", "windows")]), Builder::Classic);
+        let podman = [("server", "Libpod/4.3.1 (linux)"), ("ostype", "linux"), ("builder-version", "")];
+        assert_eq!(builder_of(&podman), Builder::Classic);
+        assert_eq!(builder_of(&[]), Builder::Classic);
     }
 
     #[test]

@@ -38,6 +38,18 @@ pub struct Progress {
     error: Option<String>,
 }
 
+impl Progress {
+    /// A message of BuildKit's progress, which is taken out.
+    pub(crate) fn take_trace(&mut self) -> Option<String> {
+        let trace = self.aux.as_mut().filter(|_| self.id.as_deref() == Some(TRACE))?.trace.take();
+        self.id = None;
+        trace
+    }
+}
+
+/// Marks messages of BuildKit's progress.
+const TRACE: &str = "moby.buildkit.trace";
+
 /// How far a transfer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
@@ -50,16 +62,20 @@ pub struct ProgressDetail {
     pub total: Option<i64>,
 }
 
-/// `aux` carries different things: an image id in a classic build, base64 in a BuildKit one.
+/// `aux` carries different things: an image id, or a message of BuildKit's progress in base64.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Aux {
     id: Option<String>,
+    trace: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Aux {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
-        Ok(Self { id: value.get("ID").and_then(|id| id.as_str()).map(str::to_owned) })
+        Ok(match value {
+            serde_json::Value::String(trace) => Self { id: None, trace: Some(trace) },
+            value => Self { id: value.get("ID").and_then(|id| id.as_str()).map(str::to_owned), trace: None },
+        })
     }
 }
 
@@ -139,6 +155,11 @@ impl ProgressStream {
         Ok(self.outcomes)
     }
 
+    /// Nothing comes any more.
+    pub(crate) fn end(&mut self) {
+        self.done = true;
+    }
+
     fn accept(&mut self, message: Option<Result<Progress>>) -> Option<Result<Progress>> {
         let operation = self.job.name();
         let progress = match message {
@@ -154,7 +175,8 @@ impl ProgressStream {
         let legacy = progress.error.as_ref().filter(|text| !text.is_empty());
         if let Some(detail) = &progress.error_detail {
             let text = detail.message.as_ref().or(legacy).cloned().unwrap_or_default();
-            return Some(Err(Error::from_stream(operation, text, detail.code)));
+            let code = detail.code.or_else(|| (self.job == Job::Build).then(|| exit_code(&text))?);
+            return Some(Err(Error::from_stream(operation, text, code)));
         }
         if let Some(text) = legacy {
             return Some(Err(Error::from_stream(operation, text.clone(), None)));
@@ -167,6 +189,11 @@ impl ProgressStream {
         }
         Some(Ok(progress))
     }
+}
+
+/// BuildKit writes the exit code of a failed step at the end of its text.
+fn exit_code(text: &str) -> Option<i64> {
+    text.rsplit_once("exit code: ")?.1.trim().parse().ok()
 }
 
 impl Stream for ProgressStream {

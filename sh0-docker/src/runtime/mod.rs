@@ -7,7 +7,8 @@
 //! | --- | --- |
 //! | `labels` | what an instance belongs to, written on its container |
 //! | `context` | the build context, streamed as tar through `.dockerignore` |
-//! | `artifacts` | images: build, pull, list, remove |
+//! | `build` | images from trees, by BuildKit or the classic builder |
+//! | `artifacts` | images: pull, list, remove |
 //! | `instances` | containers: create, start, stop, inspect, list, wait |
 //! | `streams` | logs, exec, one-off runs, events |
 //! | `ending` | the end of a command whose session is gone |
@@ -17,9 +18,10 @@
 //! | `fault` | the engine's errors in sh0's words |
 //!
 //! Deliberately absent: networks of an app's own (the platform's containers share one, and are reached at their address),
-//! secrets in builds (the classic builder would leave them in layers, so an app's variables never reach a build).
+//! variables in builds of the classic builder (they would stay in layers; BuildKit mounts them).
 
 mod artifacts;
+mod build;
 mod context;
 mod ending;
 mod fault;
@@ -46,7 +48,7 @@ use sh0_core::traits::{
 
 use tokio::sync::Mutex;
 
-use crate::client::{Client, Filters};
+use crate::client::{Builder, Client, Filters};
 use fault::told;
 pub use network::Subnet;
 
@@ -59,6 +61,8 @@ pub struct DockerOptions {
     /// The subnet of the platform's network; a /20 that this host does not use is chosen when absent. Counts when the
     /// network is made: with the first container.
     pub subnet: Option<Subnet>,
+    /// The builder of images; what the engine has when absent.
+    pub builder: Option<Builder>,
 }
 
 /// Runs instances as containers.
@@ -134,6 +138,10 @@ impl Runtime for DockerRuntime {
             Ok(()) => Support::Yes,
             Err(reason) => Support::Degraded { reason: reason.into() },
         };
+        let secrets = match self.builder().await {
+            Ok(Builder::BuildKit) => Support::Yes,
+            _ => Support::No { reason: "the classic builder would leave them in the image's layers".into() },
+        };
         vec![
             yes("own file system"),
             yes("own network"),
@@ -145,11 +153,12 @@ impl Runtime for DockerRuntime {
             Capability { name: "static apps without a base image".into(), support: builds_static },
             Capability { name: "traffic to containers".into(), support: reach },
             Capability { name: "commands end with their session".into(), support: ends },
-            Capability {
-                name: "secrets in builds".into(),
-                support: Support::No { reason: "the classic builder would leave them in the image's layers".into() },
-            },
+            Capability { name: "secrets in builds".into(), support: secrets },
         ]
+    }
+
+    async fn build_mounts(&self) -> Result<bool> {
+        Ok(self.builder().await? == Builder::BuildKit)
     }
 
     async fn build(&self, request: BuildRequest<'_>, sink: &dyn OutputSink) -> Result<Artifact> {
@@ -174,6 +183,10 @@ impl Runtime for DockerRuntime {
 
     async fn remove_artifact(&self, artifact: &Artifact) -> Result<()> {
         self.remove_image(artifact).await
+    }
+
+    async fn trim_build_cache(&self) -> Result<()> {
+        self.trim_cache().await
     }
 
     async fn create(&self, spec: &InstanceSpec) -> Result<()> {

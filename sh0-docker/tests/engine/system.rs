@@ -42,6 +42,6 @@ fn the_build_cache_can_be_pruned() {
         corner.docker.build_image(&options, context).await.unwrap().finish().await.unwrap();
         // An hour-long memory is kept: nothing of others goes.
         let filters = Filters::new().add("until", "8760h");
-        corner.docker.prune_build_cache(false, &filters).await.unwrap();
+        corner.docker.prune_build_cache(false, 0, &filters).await.unwrap();
     });
 }

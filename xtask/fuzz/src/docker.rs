@@ -45,6 +45,17 @@ pub fn json(data: &[u8]) {
     }
 }
 
+/// Messages of a build's progress and the questions of its session: what they tell is not much longer than they are.
+pub fn build(data: &[u8]) {
+    let Some((whole, chunks)) = crate::chunks(data) else { return };
+    fuzz::question(whole);
+    let messages: Vec<&[u8]> = chunks.collect();
+    // A step's name is told again with each of its lines, and damaged text in three bytes for one.
+    let bound = 8 * (whole.len() + 8) * (whole.len() + 8);
+    assert!(fuzz::progress(&messages).len() <= bound);
+    assert!(fuzz::progress(&[whole]).len() <= bound);
+}
+
 /// Whole answers: heads that hand a connection over, refusals, and every type that is read from JSON.
 pub fn answer(data: &[u8]) {
     let Some((whole, chunks)) = crate::chunks(data) else { return };

@@ -29,6 +29,7 @@ type Target = fn(&[u8]);
 const TARGETS: &[(&str, Target)] = &[
     ("archive", host::archive),
     ("docker-answer", docker::answer),
+    ("docker-build", docker::build),
     ("docker-frames", docker::frames),
     ("docker-json", docker::json),
     ("dotenv", names::dotenv),

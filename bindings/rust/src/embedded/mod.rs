@@ -159,7 +159,7 @@ async fn docker(config: &Config, root: &Path, platform: PlatformId) -> Result<Op
     }
     std::fs::write(&known, b"")?;
     let subnet = config.docker_subnet.as_ref().map(|subnet| subnet.parse()).transpose()?;
-    let options = DockerOptions { static_server: config.static_server.clone(), subnet };
+    let options = DockerOptions { static_server: config.static_server.clone(), subnet, ..DockerOptions::default() };
     Ok(Some(Arc::new(DockerRuntime::new(Client::new(endpoint, ClientOptions::default()), platform, options))))
 }
 

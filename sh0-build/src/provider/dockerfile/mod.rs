@@ -33,7 +33,7 @@ pub(crate) fn use_dockerfile(files: Files<'_>, named: Option<&RelPath>, draft: &
         draft.plan.port = Some(port);
     }
     for (line, what) in facts.buildkit {
-        draft.warn(format!(
+        draft.classic_warnings.push(format!(
             "{path}:{line} uses {what}, which only BuildKit understands; the build uses the classic builder"
         ));
     }

@@ -11,7 +11,7 @@ use crate::model::{
     Artifact, EnvKey, EventKind, ImagePlan, InstanceName, InstanceState, Plan, Release, ReleaseId, RuntimeKind,
     SealedVar, Secret, Source, Step,
 };
-use crate::traits::{BuildRequest, CheckRequest, Checkout, CommandLine};
+use crate::traits::{BuildRequest, CheckRequest, Checkout, CommandLine, PlanRequest};
 use crate::{Code, Error, Result};
 
 impl Deploy<'_> {
@@ -49,7 +49,12 @@ impl Deploy<'_> {
 
         self.begin(Step::Plan).await?;
         let settings = &self.app.app.settings;
-        let plan = engine.inner.backends.planner.plan(&dir, settings).await?;
+        let runtime = engine.runtime(kind)?;
+        let env = self.build_env().await?;
+        let names: Vec<EnvKey> = env.keys().cloned().collect();
+        let mounts = runtime.build_mounts().await?;
+        let request = PlanRequest { app: self.app.app.id, tree: &dir, settings, mounts, env: &names };
+        let plan = engine.inner.backends.planner.plan(request).await?;
         let tree = plan.root.as_ref().map_or(dir.clone(), |root| dir.join(root.as_str()));
         self.tell(EventKind::Note { text: summary(&plan) })?;
         for warning in &plan.warnings {
@@ -61,7 +66,6 @@ impl Deploy<'_> {
         self.check(&dir, &plan).await?;
 
         self.begin(Step::Build).await?;
-        let env = self.build_env().await?;
         let request = BuildRequest {
             platform: engine.inner.platform.id,
             app: self.app.app.id,
@@ -71,7 +75,6 @@ impl Deploy<'_> {
             env: &env,
             no_cache,
         };
-        let runtime = engine.runtime(kind)?;
         let limit = engine.inner.config.build_timeout;
         let artifact = self
             .with_output(|sink| async move {

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,14 +10,13 @@ use super::{Chaos, Faults};
 use crate::Result;
 use crate::engine::Backends;
 use crate::model::{
-    AppId, AppSettings, Artifact, Capability, DeploymentId, Exit, Export, ExportTarget, HealthCheck, ImageRef,
-    InstanceName, LogLine, Millis, Plan, Report, RuntimeKind, Sealed, Secret, Source, Timestamp, Upload, UploadId,
-    Usage, VolumeName,
+    AppId, Artifact, Capability, DeploymentId, Exit, Export, ExportTarget, HealthCheck, ImageRef, InstanceName,
+    LogLine, Millis, Plan, Report, RuntimeKind, Sealed, Secret, Source, Timestamp, Upload, UploadId, Usage, VolumeName,
 };
 use crate::traits::{
     BuildRequest, ByteStream, CheckRequest, Checkout, ExecSpec, ExportInput, Fetcher, InstanceSpec, LogPosition,
-    LogQuery, LogStore, NewLine, Observed, ObservedVolume, OutputSink, Planner, Probe, Prober, Proxy, ProxyStatus,
-    RawLine, RouteTable, Runtime, RuntimeEvent, Sealer, Session, Store,
+    LogQuery, LogStore, NewLine, Observed, ObservedVolume, OutputSink, PlanRequest, Planner, Probe, Prober, Proxy,
+    ProxyStatus, RawLine, RouteTable, Runtime, RuntimeEvent, Sealer, Session, Store,
 };
 
 /// Chaos round every backend but the clock.
@@ -49,6 +47,14 @@ impl<T: Runtime + ?Sized> Runtime for Chaos<T> {
 
     async fn capabilities(&self) -> Vec<Capability> {
         self.inner.capabilities().await
+    }
+
+    async fn build_mounts(&self) -> Result<bool> {
+        self.faults.call("runtime.build_mounts", self.inner.build_mounts()).await
+    }
+
+    async fn trim_build_cache(&self) -> Result<()> {
+        self.faults.call("runtime.trim_build_cache", self.inner.trim_build_cache()).await
     }
 
     async fn build(&self, request: BuildRequest<'_>, sink: &dyn OutputSink) -> Result<Artifact> {
@@ -187,8 +193,8 @@ impl<T: Fetcher + ?Sized> Fetcher for Chaos<T> {
 
 #[async_trait]
 impl<T: Planner + ?Sized> Planner for Chaos<T> {
-    async fn plan(&self, tree: &Path, settings: &AppSettings) -> Result<Plan> {
-        self.faults.call("planner.plan", self.inner.plan(tree, settings)).await
+    async fn plan(&self, request: PlanRequest<'_>) -> Result<Plan> {
+        self.faults.call("planner.plan", self.inner.plan(request)).await
     }
 
     async fn check(&self, request: CheckRequest<'_>) -> Result<Report> {

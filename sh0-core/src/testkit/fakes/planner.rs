@@ -1,14 +1,12 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
 use super::lock;
-use crate::model::{
-    AppSettings, Category, Export, ExportFile, ExportTarget, FailOn, Finding, ImagePlan, Plan, Report, Severity,
-};
-use crate::traits::{CheckRequest, ExportInput, Planner};
+use crate::model::{Category, Export, ExportFile, ExportTarget, FailOn, Finding, ImagePlan, Plan, Report, Severity};
+use crate::traits::{CheckRequest, ExportInput, PlanRequest, Planner};
 use crate::{Code, Error, Result};
 
 /// Plans a tree by its name: `/src/good` is started by the command `good`, which [`FakeRuntime`](super::FakeRuntime) may
@@ -37,7 +35,8 @@ impl FakePlanner {
 
 #[async_trait]
 impl Planner for FakePlanner {
-    async fn plan(&self, tree: &Path, _: &AppSettings) -> Result<Plan> {
+    async fn plan(&self, request: PlanRequest<'_>) -> Result<Plan> {
+        let tree = request.tree;
         if let Some(plan) = lock(&self.0).get(tree) {
             return Ok(plan.clone());
         }

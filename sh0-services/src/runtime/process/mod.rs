@@ -138,6 +138,16 @@ impl Runtime for ProcessRuntime {
         self.instances.host.capabilities()
     }
 
+    /// Commands of a build have the variables in their environment, and a cache folder of the app.
+    async fn build_mounts(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// The cache folder of an app goes with its last release.
+    async fn trim_build_cache(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn build(&self, request: BuildRequest<'_>, sink: &dyn OutputSink) -> Result<Artifact> {
         build::build(&self.instances, &self.builds, request, sink).await
     }

@@ -30,6 +30,14 @@ impl Runtime for FakeRuntime {
         Vec::new()
     }
 
+    async fn build_mounts(&self) -> Result<bool> {
+        self.answers().map(|()| false)
+    }
+
+    async fn trim_build_cache(&self) -> Result<()> {
+        self.answers()
+    }
+
     async fn build(&self, request: BuildRequest<'_>, sink: &dyn OutputSink) -> Result<Artifact> {
         self.answers()?;
         sink.line(LogStream::Stdout, "building");

@@ -1,0 +1,94 @@
+//! What builds can have, by builder.
+
+use sh0_docker::client::Builder;
+
+use super::*;
+
+/// A variable reaches the command as a generated Dockerfile has it.
+const WITH_SECRET: &str = "FROM BASE AS build\nARG SH0_ENV_DIGEST\n\
+    RUN --mount=type=secret,id=TOKEN,target=/run/secrets/TOKEN export TOKEN=\"$(cat /run/secrets/TOKEN)\" && \
+    echo \"has ${#TOKEN} characters\" && echo made > /made\n\
+    FROM BASE\nCOPY --from=build /made /made\n";
+
+impl Bench {
+    async fn build_with(
+        &self,
+        builder: Option<Builder>,
+        dockerfile: &str,
+        token: &str,
+    ) -> (Vec<String>, sh0_core::Result<Artifact>) {
+        let options = DockerOptions { builder, ..DockerOptions::default() };
+        let runtime = DockerRuntime::new(self.client.clone(), self.platform, options);
+        let tree = tempfile::tempdir().unwrap();
+        let image =
+            ImagePlan::Generated { dockerfile: dockerfile.replace("BASE", &self.image), dockerignore: String::new() };
+        let plan = Plan { image, ..Plan::default() };
+        let env = BTreeMap::from([("TOKEN".parse().unwrap(), Secret::new(token))]);
+        let output = Lines::default();
+        let request = BuildRequest { env: &env, ..self.request(tree.path(), &plan) };
+        let built = runtime.build(request, &output).await;
+        (output.0.into_inner().unwrap(), built)
+    }
+}
+
+#[tokio::test]
+async fn variables_are_mounted_and_a_changed_one_is_a_new_build() {
+    let Some(bench) = Bench::new().await else { return };
+    if !bench.runtime.build_mounts().await.unwrap() {
+        return;
+    }
+    let ran = |lines: &[String], length: usize| lines.iter().any(|line| *line == format!("has {length} characters"));
+    let (lines, built) = bench.build_with(None, WITH_SECRET, "hunter2-hunter2").await;
+    assert!(ran(&lines, 15), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.ends_with("] RUN echo \"has ${#TOKEN} characters\" && echo made > /made")),
+        "{lines:?}"
+    );
+    let first = built.unwrap();
+    let (lines, built) = bench.build_with(None, WITH_SECRET, "hunter2-hunter2").await;
+    assert!(!ran(&lines, 15), "the same variables, from the cache: {lines:?}");
+    assert_eq!(built.unwrap().id, first.id);
+    let (lines, built) = bench.build_with(None, WITH_SECRET, "hunter3").await;
+    assert!(ran(&lines, 7), "{lines:?}");
+    built.unwrap();
+    assert!(lines.iter().all(|line| !line.contains("hunter3")), "{lines:?}");
+    bench.runtime.trim_build_cache().await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn the_classic_builder_refuses_what_it_cannot_keep_secret() {
+    let Some(bench) = Bench::new().await else { return };
+    let (lines, built) = bench.build_with(Some(Builder::Classic), WITH_SECRET, "hunter2").await;
+    let error = built.unwrap_err();
+    assert_eq!(error.code(), Code::Unsupported);
+    for word in ["BuildKit", "asks for a secret", "Docker Engine 20.10"] {
+        assert!(error.detail().contains(word), "{word}: {error}");
+    }
+    assert!(lines.concat().contains("variables are not given to image builds"), "{lines:?}");
+
+    let (lines, built) = bench.build_with(Some(Builder::Classic), "FROM BASE\nRUN echo by-hand\n", "hunter2").await;
+    built.unwrap();
+    assert!(
+        lines.iter().any(|line| line.starts_with("Step 2/")) && lines.iter().any(|line| line == "by-hand"),
+        "{lines:?}"
+    );
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn the_error_of_a_failed_step_has_its_last_lines() {
+    let Some(bench) = Bench::new().await else { return };
+    let chosen = bench.runtime.build_mounts().await.unwrap().then_some(Builder::BuildKit);
+    for builder in chosen.into_iter().chain([Builder::Classic]) {
+        let dockerfile = "FROM BASE\nRUN seq 5000; echo the-reason >&2; exit 7\n";
+        let (_, built) = bench.build_with(Some(builder), dockerfile, "").await;
+        let error = built.unwrap_err();
+        assert_eq!(error.code(), Code::BuildFailed);
+        for word in ["seq 5000", "its last lines", "\n4999\n5000\n", "the-reason"] {
+            assert!(error.detail().contains(word), "{builder:?}, {word}: {error}");
+        }
+        assert!(error.detail().len() < 1000, "{error}");
+    }
+    bench.clean().await;
+}
