@@ -81,7 +81,7 @@ async fn the_error_of_a_failed_step_has_its_last_lines() {
     let Some(bench) = Bench::new().await else { return };
     let chosen = bench.runtime.build_mounts().await.unwrap().then_some(Builder::BuildKit);
     for builder in chosen.into_iter().chain([Builder::Classic]) {
-        let dockerfile = "FROM BASE\nRUN seq 5000; echo the-reason >&2; exit 7\n";
+        let dockerfile = "FROM BASE\nRUN seq 5000; sleep 0.3; echo the-reason >&2; exit 7\n";
         let (_, built) = bench.build_with(Some(builder), dockerfile, "").await;
         let error = built.unwrap_err();
         assert_eq!(error.code(), Code::BuildFailed);
