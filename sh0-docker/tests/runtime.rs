@@ -227,7 +227,11 @@ async fn failed_builds_say_why_and_leave_nothing() {
 async fn an_image_that_somebody_else_runs_stays_without_our_names() {
     let Some(bench) = Bench::new().await else { return };
     let artifact = bench.build(&format!("FROM BASE\nRUN : {}\n", bench.app), &[], &NoOutput).await.unwrap();
-    let spec = CreateContainer::new(&artifact.id).cmd(["sleep", "60"]);
+    let spec = ContainerSpec {
+        image: artifact.id.clone(),
+        cmd: Some(vec!["sleep".to_owned(), "60".to_owned()]),
+        ..ContainerSpec::default()
+    };
     let theirs = bench.client.create_container(None, &spec).await.unwrap();
     bench.client.start_container(&theirs.id).await.unwrap();
     bench.runtime.remove_artifact(&artifact).await.unwrap();

@@ -7,6 +7,7 @@ use sh0_core::traits::{InstanceSpec, OutputSink};
 
 use super::DockerRuntime;
 use super::fault::{no_image, told};
+use super::labels;
 use crate::client::{Filters, ListContainers, ListImages, Progress, RemoveImage};
 
 /// The repository, followed by the app, in which the builds of an app and the pulled images that it holds have names.
@@ -96,8 +97,10 @@ impl DockerRuntime {
             Err(error) if !error.is_not_found() => return Err(told(error)),
             _ => return Ok(()),
         };
-        let ours = ListContainers { all: true, filters: self.ours(None).add("ancestor", id) };
-        if !self.client.list_containers(&ours).await.map_err(told)?.is_empty() {
+        let users = ListContainers { all: true, filters: self.ours(None).add("ancestor", id) };
+        let users = self.client.list_containers(&users).await.map_err(told)?;
+        // Labels of an image come into every container of it; those of an instance are more.
+        if users.iter().any(|container| labels::read(&container.labels).is_some()) {
             return Err(told(refused));
         }
         let image = self.client.inspect_image(id).await.map_err(told)?;
