@@ -105,7 +105,8 @@ impl DockerRuntime {
         }
         let image = self.client.inspect_image(id).await.map_err(told)?;
         for name in image.repo_tags.iter().filter(|name| name.starts_with(HELD)) {
-            self.unname(name).await?;
+            // With force the engine takes the last name, too; what runs keeps the image.
+            self.remove(name, true).await?;
         }
         tracing::debug!(id, error = %refused, "an image stays");
         Ok(())
@@ -114,18 +115,18 @@ impl DockerRuntime {
     /// Takes the app's hold from a pulled image, and removes it when no other app holds it, no container uses it, and it
     /// has no more than the one name under which it came.
     async fn let_go(&self, id: &str, hold: &str) -> Result<()> {
-        self.unname(hold).await?;
+        self.remove(hold, false).await?;
         match self.client.inspect_image(id).await {
             Ok(image) if image.repo_tags.iter().any(|name| name.starts_with(HELD)) => Ok(()),
-            Ok(_) => self.unname(id).await,
+            Ok(_) => self.remove(id, false).await,
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(told(error)),
         }
     }
 
     /// Takes a name from an image, the image with its last one; what somebody else uses stays.
-    async fn unname(&self, name: &str) -> Result<()> {
-        match self.client.remove_image(name, RemoveImage::default()).await {
+    async fn remove(&self, name: &str, force: bool) -> Result<()> {
+        match self.client.remove_image(name, RemoveImage { force, keep_parents: false }).await {
             Err(error) if !error.is_not_found() && !error.is_conflict() => Err(told(error)),
             _ => Ok(()),
         }
