@@ -73,6 +73,11 @@ pub(crate) fn root(files: Files<'_>) -> Result<Option<(String, At)>> {
     Ok(root.map(|root| (root, toml.at(&["root"]))))
 }
 
+/// The language that the file of a tree names. One that cannot be read is refused where all of it is read.
+pub(crate) fn language(files: Files<'_>) -> Option<String> {
+    Some(Toml::read(files, FILE)?.ok()?.str(&["language"])?.trim().to_owned())
+}
+
 /// The package manager that the file of the app names, for languages with several.
 pub(crate) fn package_manager(files: Files<'_>) -> Option<(String, At)> {
     let member = files.0.picked().map(|folder| AppFolder::of_plan(files, folder));

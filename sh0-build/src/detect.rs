@@ -50,16 +50,16 @@ fn planned(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result
     if root.member_of.is_some() {
         remembered.pick(&root.app.folder);
         let files = Files(&remembered);
-        let mut draft = drafted(files, Some(&root), settings)?;
+        let mut draft = drafted(files, Some(&root), settings).map_err(|error| root.app.named(error))?;
         root.explain(&mut draft.0);
         return finished(files, draft, options);
     }
     let inside = Remembered::new(&root.app);
     let files = Files(&inside);
-    let mut draft = drafted(files, None, settings)?;
-    let plan = &mut draft.0.plan;
-    plan.root = root.app.folder.parse().ok();
-    plan.reasons.iter_mut().filter_map(|r| r.file.as_mut()).for_each(|file| *file = root.app.outside(file));
+    let mut draft = drafted(files, None, settings).map_err(|error| root.app.named(error))?;
+    draft.0.plan.root = root.app.folder.parse().ok();
+    draft.0.plan.reasons.iter_mut().filter_map(|r| r.file.as_mut()).for_each(|file| *file = root.app.outside(file));
+    draft.0.said_of(&root.app.folder, 0, 0);
     root.explain(&mut draft.0);
     finished(files, draft, options)
 }
@@ -72,7 +72,8 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
     let foreign = Foreign::read(app);
     let procfile = Procfile::read(app);
     let mut draft = match member.and_then(|root| root.member_of) {
-        Some(provider) => provider.plan(files)?,
+        Some(_) if config.language.as_deref() == Some("docker") && has_dockerfile(app, &config) => docker_plan(),
+        Some(provider) => planned_by(provider, files, has_dockerfile(app, &config))?,
         None => {
             let told = procfile.is_some() || foreign.start.is_some();
             let language = config.language.as_deref().or(foreign.language.as_deref().filter(|name| is_known(name)));
@@ -80,14 +81,16 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
         }
     };
     draft.list_web();
-    let image = |draft: &mut Draft| {
+    let image = |from: Files<'_>, draft: &mut Draft| {
         // A compose file may have named one already.
         let named = matches!(draft.plan.image, ImagePlan::Dockerfile { .. }) && config.dockerfile.is_none();
-        named || use_dockerfile(app, config.dockerfile.as_ref(), draft)
+        named || use_dockerfile(from, config.dockerfile.as_ref(), draft)
     };
     let own_image = match member {
-        None => image(&mut draft),
-        Some(root) => draft.said_in(&root.app.folder, |draft| Ok(image(draft)))?,
+        None => image(app, &mut draft),
+        // A path of the file at the top is one of the top.
+        Some(root) if root.app.lends && config.dockerfile.is_some() => image(files, &mut draft),
+        Some(root) => draft.said_in(&root.app.folder, |draft| Ok(image(app, draft)))?,
     };
     if let (Some(path), false) = (&config.dockerfile, own_image) {
         return Err(Error::invalid(
@@ -116,6 +119,7 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
         Some(root) => draft.said_in(&root.app.folder, |draft| others(draft).and_then(|()| config.apply(draft)))?,
     }
     apply_settings(settings, &mut draft);
+    draft.end_build();
     Ok((draft, own_image))
 }
 
@@ -134,8 +138,7 @@ fn recognise(
     told: bool,
     settings: &AppSettings,
 ) -> Result<Draft> {
-    let has_dockerfile =
-        config.dockerfile.is_some() || files.first(&["Dockerfile", "Containerfile", "dockerfile"]).is_some();
+    let has_dockerfile = has_dockerfile(files, config);
     let provider = match language {
         None => PROVIDERS.iter().copied().find(|provider| provider.recognises(files)),
         Some("shell") => None,
@@ -143,14 +146,7 @@ fn recognise(
         Some(language) => Some(named(language)?),
     };
     if let Some(provider) = provider {
-        return match provider.plan(files) {
-            Err(error) if has_dockerfile => {
-                let mut draft = docker_plan();
-                draft.warn(format!("only the Dockerfile is used: {}", error.detail()));
-                Ok(draft)
-            }
-            planned => planned,
-        };
+        return planned_by(provider, files, has_dockerfile);
     }
     if has_dockerfile {
         return Ok(docker_plan());
@@ -169,6 +165,22 @@ fn recognise(
     match files.first(&["start.sh", "run.sh"]) {
         Some(script) => Ok(shell_script(files, script)),
         None => Err(unrecognised(files)),
+    }
+}
+
+fn has_dockerfile(files: Files<'_>, config: &Config) -> bool {
+    config.dockerfile.is_some() || files.first(&["Dockerfile", "Containerfile", "dockerfile"]).is_some()
+}
+
+/// The provider's plan. A Dockerfile makes an image also of what the provider refuses.
+fn planned_by(provider: &dyn Provider, files: Files<'_>, has_dockerfile: bool) -> Result<Draft> {
+    match provider.plan(files) {
+        Err(error) if has_dockerfile => {
+            let mut draft = docker_plan();
+            draft.warn(format!("only the Dockerfile is used: {}", error.detail()));
+            Ok(draft)
+        }
+        planned => planned,
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Recipe {
     pub(crate) before_install: Vec<String>,
     /// Runs in images before the build, in one command with it.
     pub(crate) before_build: Vec<&'static str>,
+    /// Ends the build, whoever wrote it, as long as `ship_for` is what starts: the command, why, and where that is said.
+    pub(crate) build_last: Option<(String, &'static str, At)>,
     /// Runs after the build: drops what only the build needed.
     pub(crate) trim: Vec<String>,
     /// Files and folders that are shipped; the whole folder of the app when empty.
@@ -99,6 +101,8 @@ impl Draft {
             .chain(&mut plan.release_command)
             .for_each(into);
         recipe.fixed_port.iter_mut().for_each(|fixed| into(&mut fixed.command));
+        self.said_of(folder, 0, 0);
+        let Draft { plan, recipe, .. } = &mut self;
         plan.static_dir.iter_mut().chain(&mut recipe.ship).for_each(below);
         plan.reasons.iter_mut().filter_map(|reason| reason.file.as_mut()).for_each(below);
         let paths = std::mem::take(&mut plan.paths);
@@ -108,10 +112,21 @@ impl Draft {
         self
     }
 
+    /// Notes which folder the warnings speak of, but for the first ones, and where the port of a script is written.
+    pub(crate) fn said_of(&mut self, folder: &str, warnings: usize, classic: usize) {
+        let new = self.plan.warnings.iter_mut().skip(warnings).chain(self.classic_warnings.iter_mut().skip(classic));
+        new.for_each(|warning| *warning = format!("{folder}: {warning}"));
+        self.recipe.fixed_port.iter_mut().for_each(|fixed| fixed.at.file = below(folder, &fixed.at.file));
+    }
+
     /// Lets files in the folder of a workspace's member say their part: what they say runs there, and lies there.
     pub(crate) fn said_in<T>(&mut self, folder: &str, say: impl FnOnce(&mut Draft) -> Result<T>) -> Result<T> {
-        let before = self.plan.clone();
+        let (before, classic) = (self.plan.clone(), self.classic_warnings.len());
+        // Only a provider finds such a port.
+        let fixed_port = self.recipe.fixed_port.take();
         let answer = say(self)?;
+        self.said_of(folder, before.warnings.len(), classic);
+        self.recipe.fixed_port = fixed_port;
         let plan = &mut self.plan;
         let into = |command: &mut String| *command = in_folder(folder, command);
         for (now, then) in [(&mut plan.install, &before.install), (&mut plan.build, &before.build)] {
@@ -169,6 +184,15 @@ impl Draft {
         if recipe.run.is_some() {
             self.recipe.build = recipe.run.clone();
             self.recipe.run = recipe.run;
+        }
+    }
+
+    /// What has to end the build, once everybody has said theirs.
+    pub(crate) fn end_build(&mut self) {
+        let Some((command, why, at)) = self.recipe.build_last.take() else { return };
+        if self.plan.start_command.is_some() && self.plan.start_command == self.recipe.ship_for {
+            self.because_of(format!("build += {command}"), why, at);
+            self.plan.build.push(command);
         }
     }
 
@@ -311,8 +335,14 @@ impl Draft {
 }
 
 /// A command of the tree that runs in one of its folders.
-fn in_folder(folder: &str, command: &str) -> String {
+pub(crate) fn in_folder(folder: &str, command: &str) -> String {
     format!("cd {} && {command}", quote(folder))
+}
+
+/// What such a command runs there.
+pub(crate) fn without_folder(command: &str) -> &str {
+    let behind = command.strip_prefix("cd ").and_then(|rest| rest.split_once(" && "));
+    behind.map_or(command, |(_, command)| command)
 }
 
 /// A version that the tree asks for, and where.

@@ -33,9 +33,11 @@
 //! A tree may hold several apps. [`Options::root`], `root` in the settings of the app, and `root` in the `sh0.toml` at
 //! the top name the folder of one, in this order, and mean the same to plans, checks and builds:
 //!
-//! - A member of a workspace (npm, pnpm, yarn, bun, Nx; Cargo; Go) is planned, checked and built from the top, where the
-//!   lockfile and the other members are. Commands of the settings and of the `sh0.toml` at the top run at the top; a
-//!   Procfile, a Dockerfile and a `sh0.toml` in its own folder count in place of the top's, and what they say runs there.
+//! - A member of a workspace (npm, pnpm, yarn, bun, Nx; Cargo; Go; uv) is planned, checked and built from the top, where the
+//!   lockfile and the other members are, and is started in its folder. Commands and paths of the settings and of the
+//!   `sh0.toml` at the top, its `dockerfile` too, are said of the top; a Procfile, a Dockerfile and a `sh0.toml` in the
+//!   member's own folder count in place of the top's, and are said of that folder. Where its `sh0.toml` names another
+//!   `language` than the workspace's, it is no member but a folder such as any other.
 //! - Any other folder is the whole tree, as if nothing were around it. [`Plan::root`] names it; everything else in the
 //!   plan, and every setting, is said of that folder, and the build sees it alone. Reasons and findings name their files
 //!   as the tree does.

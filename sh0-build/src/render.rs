@@ -10,7 +10,7 @@ use std::fmt::Write;
 use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, exec_line, shell};
 
 use crate::detect::is_dir_name;
-use crate::draft::{Borrow, Draft, Recipe};
+use crate::draft::{Borrow, Draft, Recipe, without_folder};
 use crate::images::{self, Base};
 use crate::tree::Files;
 use crate::{APP_UID, DEFAULT_PORT, Options};
@@ -84,7 +84,8 @@ fn settle(draft: &mut Draft) {
     }
     // `go run main.go` of a Procfile needs what built it.
     let runs_tool = plan.start_command.iter().chain(plan.processes.values()).any(|command| {
-        matches!(command.split_whitespace().next(), Some("go" | "cargo" | "mvn" | "gradle" | "./mvnw" | "./gradlew"))
+        let program = without_folder(command).split_whitespace().next();
+        matches!(program, Some("go" | "cargo" | "mvn" | "gradle" | "./mvnw" | "./gradlew"))
     });
     if runs_tool && commands {
         recipe.run = recipe.build.clone();

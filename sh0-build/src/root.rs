@@ -3,9 +3,10 @@
 //! `--root`, the settings of the app, or `root` in the `sh0.toml` at the top name it, all with one meaning; the first of
 //! them that says so counts. Plan, check and build then see the same:
 //!
-//! - A member of a workspace is seen from the top: the lockfile and the members that it needs are there. Commands run at
-//!   the top. A Procfile, a Dockerfile or a `sh0.toml` in its folder counts in place of the top's, and its commands run
-//!   in that folder.
+//! - A member of a workspace is seen from the top: the lockfile and the members that it needs are there. It is built at
+//!   the top and started in its folder. A Procfile, a Dockerfile or a `sh0.toml` in its folder counts in place of the
+//!   top's, and what it says, commands and paths, is of that folder; what the top's `sh0.toml` says is of the top. One
+//!   whose `sh0.toml` names another language than the workspace's is no member.
 //! - Any other folder is a tree of its own: nothing outside of it is read or built, and [`Plan::root`] tells who builds.
 //!
 //! A `sh0.toml` at the top speaks of such a folder where its `root` names that very folder, and the folder has none.
@@ -41,14 +42,19 @@ impl<'a> Root<'a> {
             return Err(Error::invalid(field, format!("there is no folder `{folder}`"), "name a folder of the tree"));
         }
         let app = AppFolder::new(files, folder, by_file);
-        if !app.lends && config::root(Files(&app))?.is_some() {
+        if !app.lends && config::root(Files(&app)).map_err(|error| app.named(error))?.is_some() {
             return Err(Error::invalid(
                 format!("{}: root", app.outside(config::FILE)),
                 "the file lies in the folder of the app already",
                 "remove `root` there, and name the innermost folder once",
             ));
         }
-        let member_of = PROVIDERS.iter().copied().find(|provider| provider.has_member(files, &app.folder));
+        let language = config::language(Files(&app));
+        // Its Dockerfile is used with the workspace around it.
+        let language = language.as_deref().filter(|language| *language != "docker");
+        let of_language = |provider: &&dyn Provider| language.is_none_or(|language| provider.language() == language);
+        let member_of =
+            PROVIDERS.iter().copied().filter(of_language).find(|provider| provider.has_member(files, &app.folder));
         let written = written.map(|(_, at)| at).filter(|_| asked.is_none());
         Ok(Some(Root { app, written, member_of }))
     }
@@ -86,6 +92,15 @@ impl<'a> AppFolder<'a> {
     pub(crate) fn of_plan(top: Files<'a>, folder: &str) -> AppFolder<'a> {
         let written = config::root(top).ok().flatten();
         AppFolder::new(top, folder, written.as_ref().map(|(folder, _)| folder.as_str()))
+    }
+
+    /// An error of the file that speaks of the folder, with that file's place in the tree.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        let [field] = error.fields() else { return error };
+        match field.field.strip_prefix(config::FILE) {
+            Some(rest) => Error::invalid(self.outside(config::FILE) + rest, &*field.reason, &*field.hint),
+            None => error,
+        }
     }
 
     /// A path in the folder, as the tree around it names it.

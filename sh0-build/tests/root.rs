@@ -103,8 +103,8 @@ fn dockerfile(plan: &Plan) -> &str {
 fn members_are_built_from_the_top() {
     let all = [
         ("npm ci", "cd apps/docs && node a.js"),
-        ("cargo fetch --locked", "./bin/api"),
-        ("go mod download", "./out"),
+        ("cargo fetch --locked", "cd api && ./bin/api"),
+        ("go mod download", "cd api && ./out"),
         ("pnpm install --frozen-lockfile", "cd apps/docs && node a.js"),
     ];
     for ((tree, root), (install, start)) in trees().into_iter().zip(all) {
@@ -196,4 +196,157 @@ fn a_check_sees_what_is_built() {
     let (mut tree, root) = trees().remove(0);
     tree.insert("apps/web/a.js", leak);
     assert_eq!(checked(&tree, Some(root)).0, ["apps/web/a.js"]);
+}
+
+/// Docker builds the folder of a member with the workspace around it; another language has nothing of the workspace.
+#[test]
+fn a_member_may_be_of_another_language() {
+    let (mut tree, root) = trees().remove(0);
+    tree.insert("apps/docs/sh0.toml", "language = \"python\"\n");
+    tree.insert("apps/docs/app.py", "print(1)");
+    let plan = planned(&tree, Some(root)).unwrap();
+    assert_eq!((plan.language.as_str(), plan.start_command.as_deref()), ("python", Some("python app.py")));
+    assert_eq!(plan.root.as_ref().map(|root| root.as_str()), Some(root));
+    tree.insert("apps/docs/sh0.toml", "language = \"docker\"\n");
+    tree.insert("apps/docs/Dockerfile", "FROM node:24\n");
+    let plan = planned(&tree, Some(root)).unwrap();
+    assert_eq!((plan.language.as_str(), plan.root), ("docker", None));
+    assert_eq!(plan.image, ImagePlan::Dockerfile { path: "apps/docs/Dockerfile".parse().unwrap() });
+}
+
+/// A member has a Dockerfile where its language cannot be planned, as any other folder has.
+#[test]
+fn a_dockerfile_helps_where_the_workspace_is_broken() {
+    let (mut tree, root) = trees().remove(1);
+    tree.insert("api/Dockerfile", "FROM rust:1\n");
+    tree.insert("api/sh0.toml", "language = \"rust\"\n");
+    assert_eq!(planned(&tree, Some(root)).unwrap().language, "rust");
+    let mut tree = MemoryTree::from([
+        ("pyproject.toml", "[project]\nname = \"all\"\n[tool.uv.workspace]\nmembers = [\"web\"]\n"),
+        ("web/pyproject.toml", "[project\n"),
+    ]);
+    assert!(planned(&tree, Some("web")).is_err());
+    tree.insert("web/Dockerfile", "FROM python:3.13\n");
+    let plan = planned(&tree, Some("web")).unwrap();
+    assert_eq!(plan.image, ImagePlan::Dockerfile { path: "web/Dockerfile".parse().unwrap() });
+    assert!(plan.warnings.iter().any(|warning| warning.contains("only the Dockerfile is used")), "{:?}", plan.warnings);
+}
+
+#[test]
+fn what_the_file_at_the_top_says_is_of_the_top() {
+    let (mut tree, root) = trees().remove(0);
+    tree.insert("sh0.toml", format!("root = \"{root}\"\ndockerfile = \"ops/web.Dockerfile\"\n"));
+    tree.insert("ops/web.Dockerfile", "FROM node:24\n");
+    let plan = planned(&tree, None).unwrap();
+    assert_eq!(plan.image, ImagePlan::Dockerfile { path: "ops/web.Dockerfile".parse().unwrap() });
+    // Of a folder that is no member, the same file says what that folder's own would.
+    let (mut tree, root) = trees().pop().unwrap();
+    tree.insert("sh0.toml", format!("root = \"{root}\"\ndockerfile = \"ops/Dockerfile\"\n"));
+    tree.insert("site/ops/Dockerfile", "FROM python:3.13\n");
+    let plan = planned(&tree, None).unwrap();
+    assert_eq!(plan.image, ImagePlan::Dockerfile { path: "ops/Dockerfile".parse().unwrap() });
+}
+
+#[test]
+fn errors_and_warnings_name_the_file_that_they_are_about() {
+    for (index, folder) in [(0, "apps/docs"), (4, "site")] {
+        let (mut tree, _) = trees().remove(index);
+        for (text, field) in [
+            ("port = 0\n", "sh0.toml:1: port"),
+            ("prot = 1\n", "sh0.toml:1"),
+            ("dockerfile = \"nowhere\"\n", "sh0.toml: dockerfile"),
+            ("package_manager = \"zebra\"\n", "sh0.toml: package_manager"),
+        ] {
+            tree.insert(format!("{folder}/sh0.toml"), text);
+            let error = planned(&tree, Some(folder)).unwrap_err();
+            assert_eq!(error.fields()[0].field, format!("{folder}/{field}"));
+            assert!(error.detail().starts_with(folder), "{}", error.detail());
+        }
+        tree.insert(format!("{folder}/sh0.toml"), "");
+        tree.insert(format!("{folder}/Procfile"), "web: a\nwhat is this\n");
+        let warnings = planned(&tree, Some(folder)).unwrap().warnings;
+        assert!(warnings.iter().any(|w| w.starts_with(&format!("{folder}: Procfile:2 "))), "{warnings:?}");
+        // The error names the file at the top where that one speaks of the folder.
+        let (mut tree, _) = trees().remove(index);
+        tree.insert("sh0.toml", format!("root = \"{folder}\"\nport = 0\n"));
+        assert_eq!(planned(&tree, None).unwrap_err().fields()[0].field, "sh0.toml:2: port");
+    }
+}
+
+/// A port that a script is written to is read where that script is.
+#[test]
+fn a_fixed_port_is_found_in_the_folder() {
+    let (mut tree, _) = trees().remove(0);
+    tree.insert("apps/docs/a.js", "\nrequire('http').createServer().listen(4000)\n");
+    for tree in [tree, MemoryTree::from([("apps/docs/server.js", "\nrequire('http').createServer().listen(4000)\n")])] {
+        let plan = planned(&tree, Some("apps/docs")).unwrap();
+        let reason = plan.reasons.iter().find(|reason| reason.what == "port = 4000").unwrap();
+        assert!(reason.file.as_ref().is_some_and(|file| file.starts_with("apps/docs/")), "{reason:?}");
+        assert!(plan.warnings.iter().any(|warning| warning.starts_with("apps/docs/")), "{:?}", plan.warnings);
+    }
+}
+
+#[test]
+fn projects_of_nx_are_picked_by_their_folder() {
+    let tree = MemoryTree::from([
+        ("package.json", r#"{ "devDependencies": { "nx": "21" } }"#),
+        ("nx.json", "{}"),
+        ("apps/shop/project.json", r#"{ "name": "site", "targets": { "build": { "executor": "@nx/vite:build" } } }"#),
+        ("apps/shop/index.html", ""),
+        ("site/app.py", "print(1)"),
+    ]);
+    assert_eq!(planned(&tree, Some("site")).unwrap().language, "python");
+    assert_eq!(planned(&tree, Some("apps/shop")).unwrap().build, ["nx build site"]);
+}
+
+#[test]
+fn settings_of_the_workspace_hold_for_its_members() {
+    let manifest = r#"{ "packageManager": "yarn@4.9.1", "workspaces": ["web"] }"#;
+    let member = r#"{ "name": "web", "scripts": { "start": "node a.js" } }"#;
+    let mut tree = MemoryTree::from([
+        ("package.json", manifest),
+        ("web/package.json", member),
+        (".yarnrc.yml", "nodeLinker: pnpm\n"),
+    ]);
+    assert_eq!(planned(&tree, Some("web")).unwrap().start_command.as_deref(), Some("cd web && node a.js"));
+    // Plug'n'Play: only yarn finds the packages, and it has to be the same one.
+    tree.insert(".yarnrc.yml", "nodeLinker: pnp\n");
+    let plan = planned(&tree, Some("web")).unwrap();
+    assert_eq!(plan.start_command.as_deref(), Some("cd web && yarn run start"));
+    let (build, ship) = dockerfile(&plan).split_once("\n\nFROM ").unwrap();
+    assert!(build.contains("@yarnpkg/cli-dist@4.9.1") && ship.contains("@yarnpkg/cli-dist@4.9.1"), "{build}\n{ship}");
+}
+
+/// Whatever stands before the server of Next.js has to run.
+#[test]
+fn the_lone_server_of_next_takes_the_place_of_nothing_else() {
+    let planned_with = |scripts: &str| {
+        let manifest =
+            format!(r#"{{ "scripts": {{ "build": "next build", {scripts} }}, "dependencies": {{ "next": "15" }} }}"#);
+        let mut tree = MemoryTree::from([("package-lock.json", "{}"), ("next.config.js", "output: 'standalone'\n")]);
+        tree.insert("package.json", manifest);
+        planned(&tree, None).unwrap()
+    };
+    let copies = |plan: &Plan| plan.build.iter().any(|command| command.contains(".next/static"));
+    for (scripts, start) in [
+        (r#""dev": "next dev""#, "node .next/standalone/server.js"),
+        (r#""start": "next start -p 3000""#, "node .next/standalone/server.js"),
+        (r#""start": "A=b PORT=80 next start""#, "A=b node .next/standalone/server.js"),
+        (r#""start": "node .next/standalone/server.js""#, "node .next/standalone/server.js"),
+    ] {
+        let plan = planned_with(scripts);
+        assert_eq!((plan.start_command.as_deref(), copies(&plan)), (Some(start), true));
+        assert!(!dockerfile(&plan).contains("/app /app"), "{}", dockerfile(&plan));
+    }
+    for (scripts, start) in [
+        (r#""start": "prisma migrate deploy && next start""#, "prisma migrate deploy && next start"),
+        (r#""prestart": "prisma migrate deploy", "start": "next start""#, "prisma migrate deploy && next start"),
+        (r#""start": "dotenv -- next start""#, "dotenv -- next start"),
+        (r#""start:prod": "node migrate.js && next start""#, "node migrate.js && next start"),
+        (r#""start": "node server.js""#, "node server.js"),
+    ] {
+        let plan = planned_with(scripts);
+        assert_eq!((plan.start_command.as_deref(), copies(&plan)), (Some(start), false));
+        assert!(dockerfile(&plan).contains("/app /app"), "{}", dockerfile(&plan));
+    }
 }

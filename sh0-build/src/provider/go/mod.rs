@@ -4,11 +4,12 @@ use sh0_core::Result;
 
 use super::{Procfile, Provider};
 use crate::detect::is_dir_name;
-use crate::draft::{Draft, Pin, quote, tool_versions, version_file};
+use crate::draft::{Draft, Pin, in_folder, quote, tool_versions, version_file};
 use crate::images;
 use crate::render::run_time_entries;
+use crate::root::below;
 use crate::text::{At, find_line};
-use crate::tree::Files;
+use crate::tree::{Files, Sub};
 
 pub(crate) struct Go;
 
@@ -39,13 +40,18 @@ impl Provider for Go {
         let version = draft.version(&images::GO, pins(files, &module));
         draft.tool("go", "Go (Debian: apt-get install golang-go)");
         dependencies(files, &module, &mut draft);
-        let (package, binary) = build(files, &module, &mut draft);
+        let modules = used(files);
         // The program of a workspace has a module of its own.
-        let own = package.strip_prefix("./").map(|folder| format!("{folder}/go.mod"));
-        match own.as_deref().and_then(|file| Some((file, files.text(file)?))) {
-            Some((file, text)) => framework(&text, file, &mut draft),
-            None => framework(&module, "go.mod", &mut draft),
-        }
+        let member = files.0.picked().filter(|folder| modules.iter().any(|module| module == folder));
+        let sub = member.map(|folder| Sub::new(files, folder));
+        let app = sub.as_ref().map_or(files, |sub| Files(sub));
+        let place = |path: &str| member.map_or_else(|| path.to_owned(), |folder| below(folder, path));
+        let (package, binary) = build(files, member, &module, &mut draft);
+        let near = package.strip_prefix("./").filter(|_| member.is_none()).or(member);
+        let own = near.map(|folder| format!("{folder}/go.mod"));
+        let own =
+            own.and_then(|file| Some((files.text(&file)?, file))).unwrap_or((module.clone(), "go.mod".to_owned()));
+        framework(&own.0, &own.1, &mut draft);
 
         draft.recipe.build = Some((&images::GO, version.clone()));
         draft.recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
@@ -58,11 +64,11 @@ impl Provider for Go {
             "davidbyttow/govips",
             "gographics/imagick",
         ];
-        match c.iter().find(|path| module.contains(**path)) {
-            Some(path) => draft.because_of("CGO_ENABLED = 1", format!("{path} is made with C"), At::file("go.mod")),
+        let places = [(module.as_str(), "go.mod"), (own.0.as_str(), own.1.as_str())];
+        match places.iter().find_map(|(text, file)| Some((c.iter().find(|path| text.contains(**path))?, *file))) {
+            Some((path, file)) => draft.because_of("CGO_ENABLED = 1", format!("{path} is made with C"), At::file(file)),
             None => draft.recipe.build_env.push(("CGO_ENABLED", "0")),
         }
-        let modules = used(files);
         let source = |name: &str| {
             modules.iter().any(|module| module == name)
                 || name.ends_with(".go")
@@ -71,10 +77,13 @@ impl Provider for Go {
                     "go.mod" | "go.sum" | "go.work" | "cmd" | "internal" | "pkg" | "vendor" | "test" | "tests"
                 )
         };
+        // With a member its folder: what it says runs there.
         let folder = binary.split('/').next().unwrap_or(&binary);
         draft.recipe.ship = run_time_entries(files, folder, source);
-        if Procfile::read(files).is_some_and(|procfile| procfile.main().is_some_and(|main| main.starts_with("go "))) {
-            draft.warn("Procfile starts the app with `go`: the toolchain and the source are shipped with it");
+        if Procfile::read(app).is_some_and(|procfile| procfile.main().is_some_and(|main| main.starts_with("go "))) {
+            let procfile = place("Procfile");
+            draft
+                .warn(format!("{procfile} starts the app with `go`: the toolchain and the source are shipped with it"));
             draft.recipe.run = Some((&images::GO, version));
             draft.recipe.ship.clear();
         }
@@ -156,19 +165,28 @@ fn dependencies(files: Files<'_>, module: &str, draft: &mut Draft) {
     }
 }
 
-/// Answers the package and the path of the binary.
-fn build(files: Files<'_>, module: &str, draft: &mut Draft) -> (String, String) {
-    let package = main_package(files, module, draft);
-    let binary = match name_in_procfile(files, module) {
+/// Answers the package and the path of the binary, which lies in the folder of the workspace's member that is the app,
+/// and is started there.
+fn build(files: Files<'_>, member: Option<&str>, module: &str, draft: &mut Draft) -> (String, String) {
+    let package = main_package(files, member, module, draft);
+    let place = |path: &str| member.map_or_else(|| path.to_owned(), |folder| below(folder, path));
+    let sub = member.map(|folder| Sub::new(files, folder));
+    let app = sub.as_ref().map_or(files, |sub| Files(sub));
+    let named = match member {
+        Some(_) => name_in_procfile(app, &app.text("go.mod").unwrap_or_default()),
+        None => name_in_procfile(files, module),
+    };
+    let inside = match named {
         Some(name) => {
-            draft.because_of(format!("binary = bin/{name}"), "Procfile starts it", At::file("Procfile"));
-            draft.path("bin");
+            draft.because_of(format!("binary = bin/{name}"), "Procfile starts it", At::file(place("Procfile")));
+            draft.path(&place("bin"));
             format!("bin/{name}")
         }
         // A folder called `out` would get the binary inside.
-        None if files.is_folder("out") => "out/app".to_owned(),
+        None if app.is_folder("out") => "out/app".to_owned(),
         None => "out".to_owned(),
     };
+    let binary = place(&inside);
     let target = match module.is_empty() && !files.is_file("go.work") {
         true => go_files(files, "").iter().map(|file| quote(file)).collect::<Vec<_>>().join(" "),
         false => package.clone(),
@@ -176,7 +194,9 @@ fn build(files: Files<'_>, module: &str, draft: &mut Draft) -> (String, String) 
     let command = format!("go build -o {binary} {target}");
     draft.because(format!("build = {command}"), "one binary, from the package `main`");
     draft.plan.build.push(command);
-    draft.start(format!("./{binary}"), "the binary that the build makes", None);
+    let start = format!("./{inside}");
+    let start = member.map_or_else(|| start.clone(), |folder| in_folder(folder, &start));
+    draft.start(start, "the binary that the build makes", None);
     (package, binary)
 }
 
@@ -235,7 +255,7 @@ fn used(files: Files<'_>) -> Vec<String> {
             None => continue,
         };
         let folder = folder.trim().trim_matches('"').trim_start_matches("./").trim_end_matches('/').to_owned();
-        if crate::detect::is_dir_name(&folder) {
+        if is_dir_name(&folder) {
             found.push(folder);
         }
     }
@@ -243,59 +263,64 @@ fn used(files: Files<'_>) -> Vec<String> {
     found
 }
 
-/// The root when it is a program; else one below `cmd`.
-fn main_package(files: Files<'_>, module: &str, draft: &mut Draft) -> String {
-    let picked = files.0.picked().map(str::to_owned).filter(|folder| used(files).contains(folder));
-    if let Some(folder) = picked {
-        return format!("./{folder}");
+/// The member that was picked, or the root, when it is a program; else one below its `cmd`.
+fn main_package(files: Files<'_>, member: Option<&str>, module: &str, draft: &mut Draft) -> String {
+    let place = |path: &str| member.map_or_else(|| path.to_owned(), |folder| below(folder, path));
+    if is_main(files, member.unwrap_or_default()) {
+        return member.map_or_else(|| ".".into(), |folder| format!("./{folder}"));
     }
-    if is_main(files, "") {
-        return ".".into();
-    }
+    let cmd = place("cmd");
     let programs: Vec<String> = files
-        .names("cmd")
+        .names(&cmd)
         .into_iter()
-        .filter(|name| is_dir_name(name) && is_main(files, &format!("cmd/{name}")))
+        .filter(|name| is_dir_name(name) && is_main(files, &format!("{cmd}/{name}")))
         .collect();
-    let own = module_name(module).unwrap_or_default();
+    let text = member.map(|_| files.text(&place("go.mod")).unwrap_or_default());
+    let own = module_name(text.as_deref().unwrap_or(module)).unwrap_or_default();
     let preferred = [own.as_str(), "server", "web", "api", "app"];
     let chosen = preferred.iter().find_map(|wanted| programs.iter().find(|name| name == wanted)).or(programs.first());
-    match chosen {
-        Some(name) => {
+    match (chosen, member) {
+        (Some(name), _) => {
             draft.because_of(
-                format!("package = ./cmd/{name}"),
+                format!("package = ./{cmd}/{name}"),
                 "the program among the packages below cmd",
-                At::file(format!("cmd/{name}")),
+                At::file(format!("{cmd}/{name}")),
             );
             if programs.len() > 1 {
                 draft.warn(format!(
-                    "cmd has several programs ({}); `{name}` is taken: set build in sh0.toml for another",
+                    "{cmd} has several programs ({}); `{name}` is taken: set build in sh0.toml for another",
                     programs.join(", ")
                 ));
             }
-            format!("./cmd/{name}")
+            format!("./{cmd}/{name}")
         }
-        None if is_main(files, "cmd") => "./cmd".into(),
-        None => {
-            let mut folders = used(files);
-            // A module whose program lies in a folder of any other name.
-            if folders.is_empty() {
-                folders = files
-                    .names("")
-                    .into_iter()
-                    .filter(|name| crate::detect::is_dir_name(name) && name != "vendor" && !name.starts_with('.'))
-                    .take(200)
-                    .collect();
-            }
-            folders.retain(|folder| is_main(files, folder));
-            match folders.as_slice() {
-                [] => ".".into(),
-                [only] => format!("./{only}"),
-                [first, ..] => {
-                    draft.warn(format!("there are several programs ({}); `{first}` is taken: set root or build in sh0.toml for another", folders.join(", ")));
-                    format!("./{first}")
-                }
-            }
+        (None, _) if is_main(files, &cmd) => format!("./{cmd}"),
+        (None, Some(folder)) => format!("./{folder}"),
+        (None, None) => of_any_folder(files, draft),
+    }
+}
+
+/// The program of a workspace, or of a module in which it lies in a folder of any other name.
+fn of_any_folder(files: Files<'_>, draft: &mut Draft) -> String {
+    let mut folders = used(files);
+    if folders.is_empty() {
+        folders = files
+            .names("")
+            .into_iter()
+            .filter(|name| is_dir_name(name) && name != "vendor" && !name.starts_with('.'))
+            .take(200)
+            .collect();
+    }
+    folders.retain(|folder| is_main(files, folder));
+    match folders.as_slice() {
+        [] => ".".into(),
+        [only] => format!("./{only}"),
+        [first, ..] => {
+            draft.warn(format!(
+                "there are several programs ({}); `{first}` is taken: set root or build in sh0.toml for another",
+                folders.join(", ")
+            ));
+            format!("./{first}")
         }
     }
 }

@@ -111,12 +111,32 @@ fn next_output(tree: &Tree<'_>, value: &str) -> Option<At> {
     })
 }
 
-/// Where the configuration of Next.js asks for a folder that holds the server with no more than what it uses, unless
-/// another server is started, or the folder lies elsewhere (nextjs.org/docs, `output`, `distDir`).
-pub(super) fn standalone(tree: &Tree<'_>) -> Option<At> {
-    let own = tree.script("start").is_some_and(|start| !start.contains("next start") && !start.contains("standalone"));
+/// Where the configuration of Next.js asks for a folder that holds the server with no more than what it uses, and the
+/// variables that the start command gives that server. `None` where `start` does anything beside starting it, or the
+/// folder lies elsewhere (nextjs.org/docs, `output`, `distDir`).
+pub(super) fn standalone(tree: &Tree<'_>, start: &str) -> Option<(String, At)> {
     let moved = || NEXT_CONFIG.iter().filter_map(|file| tree.files.text(file)).any(|text| text.contains("distDir"));
-    next_output(tree, "standalone").filter(|_| !own && !moved())
+    let told = told_to_server(start)?;
+    next_output(tree, "standalone").filter(|_| !moved()).map(|at| (told, at))
+}
+
+/// The variables in front of a lone `next start` or `node .next/standalone/server.js`, each with a space behind it. The
+/// address is the platform's to say.
+fn told_to_server(start: &str) -> Option<String> {
+    if start.contains(['&', '|', ';', '(', '`', '\n']) {
+        return None;
+    }
+    let is_variable = |word: &&str| word.contains('=') && !word.starts_with('-');
+    let variables = start.split_whitespace().take_while(is_variable).collect::<Vec<_>>();
+    let mut words = start.split_whitespace().skip(variables.len());
+    let server = match (words.next()?, words.next()?) {
+        ("next", "start") => true,
+        ("node", script) => script.ends_with("standalone/server.js"),
+        _ => false,
+    };
+    let own = variables.into_iter().filter(|word| !word.starts_with("PORT=") && !word.starts_with("HOSTNAME="));
+    // A quoted value may hold spaces, which cut it in two.
+    (server && !start.contains(['"', '\''])).then(|| own.map(|word| format!("{word} ")).collect())
 }
 
 fn nuxt(tree: &Tree<'_>, at: At) -> Output {

@@ -33,6 +33,20 @@ const HOOKS: &[&str] = &["preinstall", "install", "postinstall", "prepare"];
 /// The manifests of more members than this are not copied one by one.
 const MAX_COPIED: usize = 100;
 
+/// The manager of a tree as it is when the app runs: what the manifest and the settings at the top of a workspace say
+/// holds for its members too.
+pub(super) struct Runner {
+    pub(super) manager: Manager,
+    pub(super) plug_and_play: bool,
+    pub(super) package: Option<String>,
+}
+
+impl Runner {
+    pub(super) fn of(tree: &Tree<'_>, manager: Manager) -> Runner {
+        Runner { manager, plug_and_play: manager.plug_and_play(tree), package: manager.package(tree) }
+    }
+}
+
 impl Manager {
     /// `packageManager` says, else the lockfile, else npm.
     pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) -> Manager {
@@ -129,7 +143,7 @@ impl Manager {
     }
 
     /// Yarn 2 and later install no `node_modules` unless they are told to (yarnpkg.com/configuration/yarnrc#nodeLinker).
-    pub(super) fn plug_and_play(self, tree: &Tree<'_>) -> bool {
+    fn plug_and_play(self, tree: &Tree<'_>) -> bool {
         let config = tree.files.text(".yarnrc.yml").unwrap_or_default();
         let linker = config
             .lines()
@@ -233,7 +247,7 @@ impl Manager {
 
     /// The package of npm that is this manager, in the release that `packageManager` pins: Node's images do not all
     /// carry Corepack, and the newest ones never do.
-    pub(super) fn package(self, tree: &Tree<'_>) -> Option<String> {
+    fn package(self, tree: &Tree<'_>) -> Option<String> {
         let pinned = tree
             .manifest
             .str(&["packageManager"])

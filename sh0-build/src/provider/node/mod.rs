@@ -13,7 +13,7 @@ use sh0_core::Result;
 
 use self::framework::Output;
 use self::frameworks::Framework;
-use self::manager::Manager;
+use self::manager::{Manager, Runner};
 use super::{Provider, static_files};
 use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
 use crate::images;
@@ -48,7 +48,8 @@ impl Provider for Node {
         let Some(Ok(manifest)) = read(files) else { return false };
         let members = workspace::folders(files, Some(&manifest));
         let tree = Tree { files, manifest };
-        members.iter().any(|member| member == folder) || nx::apps(&tree, &members).iter().any(|app| app.is(folder))
+        members.iter().any(|member| member == folder)
+            || nx::apps(&tree, &members).iter().any(|app| app.folder == folder)
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
@@ -110,7 +111,7 @@ impl Tree<'_> {
         let root = self.files.0.picked().map(str::to_owned);
         let projects = nx::apps(self, &members);
         let picked =
-            root.clone().filter(|folder| members.contains(folder) || projects.iter().any(|app| app.is(folder)));
+            root.clone().filter(|folder| members.contains(folder) || projects.iter().any(|app| app.folder == *folder));
         let project = self.nx_app(&projects, picked.as_deref(), draft);
         // The root of a workspace may be an app; else one of its members is.
         let root_runs = picked.is_none() && (self.script("start").is_some() || own.is_some());
@@ -138,7 +139,8 @@ impl Tree<'_> {
             None => only(apps, draft),
         };
         let has_dependencies = self.has_dependencies() || !members.is_empty();
-        let member = app.as_ref().and_then(|app| app.plan(manager, draft.plan.version.clone()));
+        let runner = Runner::of(self, manager);
+        let member = app.as_ref().and_then(|app| app.plan(&runner, draft.plan.version.clone()));
         let builds = match &member {
             // The root's own build knows the order of its members.
             Some(_) if picked.is_none() && self.script("build").is_some() => self.build(draft, manager, None),
@@ -166,9 +168,10 @@ impl Tree<'_> {
                     },
                 );
                 draft.take_member(member);
+                start::on_bun(draft);
             }
             _ if project.is_some() => project.into_iter().for_each(|project| project.plan(draft)),
-            _ => self.finish(draft, manager, framework, framework::output(self, own.as_ref().map(|(f, _)| *f)), builds),
+            _ => self.finish(draft, &runner, framework, framework::output(self, own.as_ref().map(|(f, _)| *f)), builds),
         }
         let next = framework.is_some_and(|framework| framework.name == "next");
         if next && builds && members.is_empty() && draft.plan.static_dir.is_none() {
@@ -187,7 +190,7 @@ impl Tree<'_> {
     /// The application of an Nx workspace whose root starts nothing itself.
     fn nx_app<'p>(&self, projects: &'p [nx::App], picked: Option<&str>, draft: &mut Draft) -> Option<&'p nx::App> {
         if let Some(picked) = picked {
-            return projects.iter().find(|app| app.is(picked));
+            return projects.iter().find(|app| app.folder == picked);
         }
         if self.script("start").is_some() {
             return None;
@@ -219,7 +222,7 @@ impl Tree<'_> {
     }
 
     /// What is served or started once it is built.
-    fn finish(&self, draft: &mut Draft, manager: Manager, framework: Option<&Framework>, output: Output, builds: bool) {
+    fn finish(&self, draft: &mut Draft, runner: &Runner, framework: Option<&Framework>, output: Output, builds: bool) {
         match output {
             Output::Files { dir, spa, at } => {
                 static_files::serve(draft, &dir, "the framework writes its pages there", at);
@@ -231,7 +234,7 @@ impl Tree<'_> {
                 draft.env("HOST", "0.0.0.0");
             }
             Output::Unknown => {
-                let started = start::find(self, draft, manager, framework);
+                let started = start::find(self, draft, runner, framework);
                 if !started && !builds && (self.files.is_file("index.html") || self.files.is_file("public/index.html"))
                 {
                     let dir = if self.files.is_file("index.html") { "." } else { "public" };
@@ -256,12 +259,12 @@ impl Tree<'_> {
     /// (nextjs.org/docs, `output`).
     fn standalone(&self, draft: &mut Draft) {
         const FOLDER: &str = ".next/standalone";
-        let Some(at) = framework::standalone(self) else { return };
+        let start = draft.plan.start_command.as_deref().unwrap_or_default();
+        let Some((variables, at)) = framework::standalone(self, start) else { return };
         let public = if self.files.is_folder("public") { format!(" && cp -r public {FOLDER}/") } else { String::new() };
-        let command = format!("cp -r .next/static {FOLDER}/.next/{public}");
-        draft.because_of(format!("build += {command}"), "the server of `standalone` serves these too", at.clone());
-        draft.plan.build.push(command);
-        let command = format!("node {FOLDER}/server.js");
+        let copy = format!("cp -r .next/static {FOLDER}/.next/{public}");
+        draft.recipe.build_last = Some((copy, "the server of `standalone` serves these too", at.clone()));
+        let command = format!("{variables}node {FOLDER}/server.js");
         draft.start(&*command, "`standalone`: the server with no more than what it uses", Some(at));
         // Where it listens; Docker sets this variable to the name of the container.
         draft.env("HOSTNAME", "0.0.0.0");
@@ -344,10 +347,12 @@ fn only<'a>(mut apps: Vec<workspace::Member<'a>>, draft: &mut Draft) -> Option<w
     None
 }
 
-fn several(labels: &[&str], count: usize, first: &str) -> String {
+/// Why nothing starts in a workspace that has several apps.
+pub(crate) fn several(labels: &[&str], count: usize, first: &str) -> String {
     let more = if count > labels.len() { ", ..." } else { "" };
     format!(
-        "this workspace has several apps: {}{more}; say which one with `root = \"{first}\"` in sh0.toml",
+        "this workspace has {}: {}{more}; say which one with `root = \"{first}\"` in sh0.toml",
+        if count == 1 { "an app in a folder" } else { "several apps" },
         labels.join(", ")
     )
 }

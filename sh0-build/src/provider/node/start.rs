@@ -1,7 +1,7 @@
 //! How a Node app is started.
 
 use super::frameworks::Framework;
-use super::manager::Manager;
+use super::manager::{Manager, Runner};
 use super::{ENTRIES, Tree};
 use crate::draft::{Draft, FixedPort, quote};
 use crate::images;
@@ -9,7 +9,8 @@ use crate::text::{At, lines};
 use crate::tree::Files;
 
 /// Names the start command. Answers whether there is one.
-pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framework: Option<&Framework>) -> bool {
+pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, runner: &Runner, framework: Option<&Framework>) -> bool {
+    let manager = runner.manager;
     // Nest's `start` compiles and watches; `start:prod` is what ships.
     // A `start` that watches the source is for those who write it.
     let watches = tree.script("start").is_none_or(|body| {
@@ -21,7 +22,7 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framewo
         let at = tree.manifest.at(&["scripts", script]);
         let before = tree.script(&format!("pre{script}"));
         // Yarn's Plug'n'Play resolves packages only for what yarn itself starts.
-        let direct = |body: &str| direct(body).filter(|_| !manager.plug_and_play(tree));
+        let direct = |body: &str| direct(body).filter(|_| !runner.plug_and_play);
         match direct(body).filter(|_| before.is_none_or(|before| direct(before).is_some())) {
             Some(command) => {
                 let command = before.map(|before| format!("{before} && {command}")).unwrap_or(command);
@@ -36,7 +37,7 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framewo
             }
             None => draft.start(manager.run(script), format!("package.json has the script `{script}`"), Some(at)),
         }
-        runs_with(tree, draft, manager);
+        runs_with(draft, runner);
         return true;
     }
     let own = framework.into_iter().flat_map(|framework| framework.start);
@@ -45,7 +46,7 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, manager: Manager, framewo
         return true;
     }
     if manager == Manager::Bun && bun_entry(tree, draft) {
-        runs_with(tree, draft, manager);
+        runs_with(draft, runner);
         return true;
     }
     entry(tree, draft)
@@ -77,23 +78,30 @@ fn direct(body: &str) -> Option<String> {
 }
 
 /// What the start command needs in the image that ships, beyond Node and npm.
-fn runs_with(tree: &Tree<'_>, draft: &mut Draft, manager: Manager) {
+fn runs_with(draft: &mut Draft, runner: &Runner) {
     let command = draft.plan.start_command.clone().unwrap_or_default();
     let program = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();
     match program {
         // Bun's own image both builds and ships.
         "bun" | "bunx" => {
-            draft.recipe.before_install.retain(|command| !command.contains(" bun@"));
             let bun = (&images::BUN, images::BUN.default.to_owned());
             draft.recipe.build = draft.recipe.build.take().map(|_| bun.clone());
             draft.recipe.run = Some(bun);
+            on_bun(draft);
             draft.tool("bun", "Bun (npm install --global bun)");
         }
         "pnpm" | "yarn" => {
-            let package = manager.package(tree);
+            let package = runner.package.iter();
             draft.recipe.before_ship.extend(package.map(|package| format!("npm install --global --force {package}")));
         }
         _ => {}
+    }
+}
+
+/// Bun's image has Bun, and no npm to install it with.
+pub(super) fn on_bun(draft: &mut Draft) {
+    if draft.recipe.run.as_ref().is_some_and(|(base, _)| base.stack == images::BUN.stack) {
+        draft.recipe.before_install.retain(|command| !command.contains(" bun@"));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Tree;
 use super::framework;
 use super::frameworks::Framework;
-use super::manager::Manager;
+use super::manager::{Manager, Runner};
 use crate::draft::{Draft, quote};
 use crate::text::Json;
 use crate::tree::{Files, Sub};
@@ -153,7 +153,7 @@ impl<'a> Member<'a> {
     }
 
     /// How this member is built, by its manager from the root of the workspace, and how it is started or served.
-    pub(super) fn plan(&self, manager: Manager, version: Option<String>) -> Option<Draft> {
+    pub(super) fn plan(&self, runner: &Runner, version: Option<String>) -> Option<Draft> {
         let tree = tree(&self.files)?;
         let mut draft = Draft::default();
         draft.plan.version = version;
@@ -161,9 +161,9 @@ impl<'a> Member<'a> {
             draft.plan.framework = Some(framework.name.to_owned());
             draft.because_of(format!("framework = {}", framework.name), "it is among the dependencies", at);
         }
-        tree.finish(&mut draft, manager, self.framework, framework::output(&tree, self.framework), true);
+        tree.finish(&mut draft, runner, self.framework, framework::output(&tree, self.framework), true);
         draft.path("node_modules/.bin");
-        let build = tree.script("build").map(|_| self.build(manager));
+        let build = tree.script("build").map(|_| self.build(runner.manager));
         if let Some(command) = &build {
             let why = "builds the member that is the app, and what it needs";
             draft.because_of(format!("build = {command}"), why, tree.manifest.at(&["scripts", "build"]));

@@ -45,10 +45,14 @@ impl Manager {
         let by_project = || {
             let project = tree.project.as_ref()?;
             let list = ["project", "dependencies"];
-            for (tool, manager) in [("poetry", Manager::Poetry), ("pdm", Manager::Pdm)] {
-                let table = ["tool", tool];
-                if project.get(&table).is_some() {
-                    return Some((manager, project.at(&table)));
+            let tables = [
+                (&["tool", "uv", "workspace"][..], Manager::Uv),
+                (&["tool", "poetry"], Manager::Poetry),
+                (&["tool", "pdm"], Manager::Pdm),
+            ];
+            for (table, manager) in tables {
+                if project.get(table).is_some() {
+                    return Some((manager, project.at(table)));
                 }
             }
             let backend = project.str(&["build-system", "build-backend"]).unwrap_or_default();
@@ -82,7 +86,8 @@ impl Manager {
         }
     }
 
-    pub(super) fn install(self, tree: &Tree<'_>, draft: &mut Draft) {
+    /// `package` is the member of the workspace that is wanted, where that is not all of the tree.
+    pub(super) fn install(self, tree: &Tree<'_>, draft: &mut Draft, package: Option<&str>) {
         if self == Manager::Conda {
             return conda(tree, draft);
         }
@@ -94,7 +99,8 @@ impl Manager {
             Manager::Uv => {
                 run(format!("{PIP} {}", uv(tree)));
                 let flag = if locked("uv.lock") { " --locked" } else { "" };
-                run(format!(".venv/bin/uv sync{flag} --no-dev --inexact"));
+                let member = package.map(|name| format!(" --package {}", quote(name))).unwrap_or_default();
+                run(format!(".venv/bin/uv sync{flag}{member} --no-dev --inexact"));
             }
             Manager::Poetry => {
                 run(format!("{PIP} {}", poetry(tree)));

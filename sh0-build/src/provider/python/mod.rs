@@ -3,6 +3,7 @@
 
 mod manager;
 mod start;
+mod workspace;
 
 use sh0_core::Result;
 
@@ -91,16 +92,18 @@ impl Provider for Python {
         files.first(MANIFESTS).is_some() || files.first(CONDA).is_some() || script || in_procfile(files)
     }
 
+    fn has_member(&self, files: Files<'_>, folder: &str) -> bool {
+        let Some(Ok(project)) = Toml::read(files, "pyproject.toml") else { return false };
+        workspace::members(files, &project).iter().any(|member| member == folder)
+    }
+
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
-        let project = match Toml::read(files, "pyproject.toml") {
-            Some(Ok(project)) => Some(project),
-            Some(Err(error)) => return refuse(error),
-            None => None,
-        };
-        let list = files.first(manager::REQUIREMENTS).unwrap_or("requirements.txt");
-        let tree = Tree { files, project, list, requirements: files.text(list).unwrap_or_default() };
+        let tree = Tree::read(files)?;
         let mut draft = Draft::default();
-        tree.plan(&mut draft);
+        match workspace::picked(&tree) {
+            Some(folder) => workspace::plan(&tree, folder, &mut draft)?,
+            None => tree.plan(&mut draft),
+        }
         Ok(draft)
     }
 }
@@ -113,8 +116,28 @@ pub(super) struct Tree<'a> {
     pub(super) requirements: String,
 }
 
-impl Tree<'_> {
+impl<'a> Tree<'a> {
+    pub(super) fn read(files: Files<'a>) -> Result<Tree<'a>> {
+        let project = match Toml::read(files, "pyproject.toml") {
+            Some(Ok(project)) => Some(project),
+            Some(Err(error)) => return refuse(error),
+            None => None,
+        };
+        let list = files.first(manager::REQUIREMENTS).unwrap_or("requirements.txt");
+        Ok(Tree { files, project, list, requirements: files.text(list).unwrap_or_default() })
+    }
+
     fn plan(&self, draft: &mut Draft) {
+        self.prepare(draft, self.pins(), None);
+        self.system_packages(draft);
+        start::find(self, draft);
+        if draft.plan.start_command.is_none() {
+            draft.recipe.several = workspace::several(self);
+        }
+    }
+
+    /// Everything up to the start: language, version, what is installed, for the whole tree or for the member `package`.
+    pub(super) fn prepare(&self, draft: &mut Draft, pins: Vec<Pin>, package: Option<&str>) {
         draft.plan.language = "python".into();
         let marks = MANIFESTS.iter().chain(ENTRIES).copied().collect::<Vec<_>>();
         match self.files.first(&marks) {
@@ -124,7 +147,7 @@ impl Tree<'_> {
             }
             None => draft.because("language = python", "it was named"),
         }
-        let version = draft.version(&images::PYTHON, self.pins());
+        let version = draft.version(&images::PYTHON, pins);
 
         draft.env("PYTHONUNBUFFERED", "1");
         match Manager::find(self, draft) {
@@ -132,8 +155,7 @@ impl Tree<'_> {
                 draft.tool("python3", "Python 3 with venv (Debian: apt-get install python3 python3-venv)");
                 draft.recipe.build = Some((&images::PYTHON, version.clone()));
                 draft.path(".venv/bin");
-                manager.install(self, draft);
-                self.system_packages(draft);
+                manager.install(self, draft, package);
                 if manager == Manager::Conda {
                     // The environment holds a Python of its own.
                     draft.recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
@@ -152,10 +174,9 @@ impl Tree<'_> {
         }
         draft.recipe.run.get_or_insert((&images::PYTHON, version));
         draft.recipe.ignore.extend(["**/__pycache__", "**/*.pyc", ".venv", "venv"].map(str::to_owned));
-        start::find(self, draft);
     }
 
-    fn pins(&self) -> Vec<Pin> {
+    pub(super) fn pins(&self) -> Vec<Pin> {
         let mut pins = Vec::new();
         pins.extend(version_file(self.files, ".python-version"));
         // Heroku's file says `python-3.12.1`.
@@ -216,7 +237,7 @@ impl Tree<'_> {
     }
 
     /// Libraries that common packages load at run time; the image that builds has their headers.
-    fn system_packages(&self, draft: &mut Draft) {
+    pub(super) fn system_packages(&self, draft: &mut Draft) {
         const NATIVE: &[(&str, &str)] = &[
             ("psycopg2", "libpq5"),
             ("psycopg", "libpq5"),

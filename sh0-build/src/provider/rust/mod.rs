@@ -6,9 +6,10 @@ use sh0_core::Result;
 use sh0_core::model::OWN_PORT;
 
 use super::Provider;
-use crate::draft::{Draft, refuse};
+use crate::draft::{Draft, in_folder, refuse};
 use crate::images;
 use crate::render::run_time_entries;
+use crate::root::below;
 use crate::text::{At, Toml};
 use crate::tree::{Files, Kind};
 
@@ -111,11 +112,18 @@ fn build(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
     let command = format!("cargo build --release{locked}{}", binary.flags);
     draft.because_of(format!("build = {command}"), format!("makes the binary `{}`", binary.name), binary.at.clone());
     // Out of `target`, which may be kept between builds and is large. One command: nobody else's build comes between.
-    let folder = if files.0.kind("bin").is_none_or(|kind| kind == Kind::Folder) { "bin" } else { "out" };
-    let shipped = format!("{folder}/{}", binary.name);
+    // A member of a workspace that was picked has it in its own folder, where what it says runs.
+    let member = binary.picked.as_deref();
+    let place = |path: &str| member.map_or_else(|| path.to_owned(), |folder| below(folder, path));
+    let folder = if files.0.kind(&place("bin")).is_none_or(|kind| kind == Kind::Folder) { "bin" } else { "out" };
+    let inside = format!("{folder}/{}", binary.name);
+    let (folder, shipped) = (place(folder), place(&inside));
     draft.plan.build.push(format!("{command} && mkdir -p {folder} && cp target/release/{} {shipped}", binary.name));
-    draft.start(format!("./{shipped}"), "the binary that the build makes", Some(binary.at));
-    recipe(files, manifest, draft, &shipped);
+    let start = format!("./{inside}");
+    let start = member.map_or_else(|| start.clone(), |folder| in_folder(folder, &start));
+    draft.start(start, "the binary that the build makes", Some(binary.at));
+    let top = shipped.split('/').next().filter(|_| member.is_some());
+    recipe(files, manifest, draft, top.unwrap_or(&shipped));
 }
 
 fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
@@ -173,13 +181,16 @@ struct Binary {
     name: String,
     flags: String,
     at: At,
+    /// The folder of the member that it comes from, where that one was picked.
+    picked: Option<String>,
 }
 
 impl Binary {
     fn find(files: Files<'_>, manifest: &Toml, draft: &mut Draft) -> Option<Binary> {
         let mut members = members(files, manifest);
-        match files.0.picked().map(str::to_owned).filter(|folder| members.contains(folder)) {
-            Some(folder) => members = vec![folder],
+        let picked = files.0.picked().map(str::to_owned).filter(|folder| members.contains(folder));
+        match &picked {
+            Some(folder) => members = vec![folder.clone()],
             None => {
                 if let Some(binary) = Self::of_package(files, manifest, "", draft) {
                     return Some(binary);
@@ -191,6 +202,7 @@ impl Binary {
             let Some(Ok(package)) = Toml::read(files, &format!("{member}/Cargo.toml")) else { continue };
             if let Some(mut binary) = Self::of_package(files, &package, &format!("{member}/"), draft) {
                 let name = package.str(&["package", "name"]).unwrap_or_default();
+                binary.picked = picked.clone();
                 binary.flags = format!(" --package {name}{}", binary.flags);
                 if found.is_empty() && draft.plan.framework.is_none() {
                     framework(&package, draft);
@@ -247,7 +259,7 @@ impl Binary {
             ));
         }
         let flags = if names.len() > 1 { format!(" --bin {name}") } else { String::new() };
-        Some(Binary { name, flags, at })
+        Some(Binary { name, flags, at, picked: None })
     }
 }
 
