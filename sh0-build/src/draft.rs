@@ -335,8 +335,14 @@ impl Draft {
 }
 
 /// A command of the tree that runs in one of its folders.
-pub(crate) fn in_folder(folder: &str, command: &str) -> String {
+fn in_folder(folder: &str, command: &str) -> String {
     format!("cd {} && {command}", quote(folder))
+}
+
+/// The program at `path` of a member's folder, where one was picked, started there.
+pub(crate) fn start_within(member: Option<&str>, path: &str) -> String {
+    let command = format!("./{path}");
+    member.map_or_else(|| command.clone(), |folder| in_folder(folder, &command))
 }
 
 /// What such a command runs there.

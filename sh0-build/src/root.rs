@@ -135,6 +135,11 @@ impl Tree for AppFolder<'_> {
     }
 }
 
+/// `path` in the folder of a member, where one was picked.
+pub(crate) fn within(member: Option<&str>, path: &str) -> String {
+    member.map_or_else(|| path.to_owned(), |folder| below(folder, path))
+}
+
 /// `path` in `folder`; `.` is the folder.
 pub(crate) fn below(folder: &str, path: &str) -> String {
     if path == "." { folder.to_owned() } else { format!("{folder}/{path}") }

@@ -4,10 +4,10 @@ use sh0_core::Result;
 
 use super::{Procfile, Provider};
 use crate::detect::is_dir_name;
-use crate::draft::{Draft, Pin, in_folder, quote, tool_versions, version_file};
+use crate::draft::{Draft, Pin, quote, start_within, tool_versions, version_file};
 use crate::images;
 use crate::render::run_time_entries;
-use crate::root::below;
+use crate::root::within;
 use crate::text::{At, find_line};
 use crate::tree::{Files, Sub};
 
@@ -45,7 +45,6 @@ impl Provider for Go {
         let member = files.0.picked().filter(|folder| modules.iter().any(|module| module == folder));
         let sub = member.map(|folder| Sub::new(files, folder));
         let app = sub.as_ref().map_or(files, |sub| Files(sub));
-        let place = |path: &str| member.map_or_else(|| path.to_owned(), |folder| below(folder, path));
         let (package, binary) = build(files, member, &module, &mut draft);
         let near = package.strip_prefix("./").filter(|_| member.is_none()).or(member);
         let own = near.map(|folder| format!("{folder}/go.mod"));
@@ -81,7 +80,7 @@ impl Provider for Go {
         let folder = binary.split('/').next().unwrap_or(&binary);
         draft.recipe.ship = run_time_entries(files, folder, source);
         if Procfile::read(app).is_some_and(|procfile| procfile.main().is_some_and(|main| main.starts_with("go "))) {
-            let procfile = place("Procfile");
+            let procfile = within(member, "Procfile");
             draft
                 .warn(format!("{procfile} starts the app with `go`: the toolchain and the source are shipped with it"));
             draft.recipe.run = Some((&images::GO, version));
@@ -169,7 +168,6 @@ fn dependencies(files: Files<'_>, module: &str, draft: &mut Draft) {
 /// and is started there.
 fn build(files: Files<'_>, member: Option<&str>, module: &str, draft: &mut Draft) -> (String, String) {
     let package = main_package(files, member, module, draft);
-    let place = |path: &str| member.map_or_else(|| path.to_owned(), |folder| below(folder, path));
     let sub = member.map(|folder| Sub::new(files, folder));
     let app = sub.as_ref().map_or(files, |sub| Files(sub));
     let named = match member {
@@ -178,15 +176,19 @@ fn build(files: Files<'_>, member: Option<&str>, module: &str, draft: &mut Draft
     };
     let inside = match named {
         Some(name) => {
-            draft.because_of(format!("binary = bin/{name}"), "Procfile starts it", At::file(place("Procfile")));
-            draft.path(&place("bin"));
+            draft.because_of(
+                format!("binary = bin/{name}"),
+                "Procfile starts it",
+                At::file(within(member, "Procfile")),
+            );
+            draft.path(&within(member, "bin"));
             format!("bin/{name}")
         }
         // A folder called `out` would get the binary inside.
         None if app.is_folder("out") => "out/app".to_owned(),
         None => "out".to_owned(),
     };
-    let binary = place(&inside);
+    let binary = within(member, &inside);
     let target = match module.is_empty() && !files.is_file("go.work") {
         true => go_files(files, "").iter().map(|file| quote(file)).collect::<Vec<_>>().join(" "),
         false => package.clone(),
@@ -194,9 +196,7 @@ fn build(files: Files<'_>, member: Option<&str>, module: &str, draft: &mut Draft
     let command = format!("go build -o {binary} {target}");
     draft.because(format!("build = {command}"), "one binary, from the package `main`");
     draft.plan.build.push(command);
-    let start = format!("./{inside}");
-    let start = member.map_or_else(|| start.clone(), |folder| in_folder(folder, &start));
-    draft.start(start, "the binary that the build makes", None);
+    draft.start(start_within(member, &inside), "the binary that the build makes", None);
     (package, binary)
 }
 
@@ -265,17 +265,16 @@ fn used(files: Files<'_>) -> Vec<String> {
 
 /// The member that was picked, or the root, when it is a program; else one below its `cmd`.
 fn main_package(files: Files<'_>, member: Option<&str>, module: &str, draft: &mut Draft) -> String {
-    let place = |path: &str| member.map_or_else(|| path.to_owned(), |folder| below(folder, path));
     if is_main(files, member.unwrap_or_default()) {
         return member.map_or_else(|| ".".into(), |folder| format!("./{folder}"));
     }
-    let cmd = place("cmd");
+    let cmd = within(member, "cmd");
     let programs: Vec<String> = files
         .names(&cmd)
         .into_iter()
         .filter(|name| is_dir_name(name) && is_main(files, &format!("{cmd}/{name}")))
         .collect();
-    let text = member.map(|_| files.text(&place("go.mod")).unwrap_or_default());
+    let text = member.map(|_| files.text(&within(member, "go.mod")).unwrap_or_default());
     let own = module_name(text.as_deref().unwrap_or(module)).unwrap_or_default();
     let preferred = [own.as_str(), "server", "web", "api", "app"];
     let chosen = preferred.iter().find_map(|wanted| programs.iter().find(|name| name == wanted)).or(programs.first());

@@ -6,10 +6,10 @@ use sh0_core::Result;
 use sh0_core::model::OWN_PORT;
 
 use super::Provider;
-use crate::draft::{Draft, in_folder, refuse};
+use crate::draft::{Draft, refuse, start_within};
 use crate::images;
 use crate::render::run_time_entries;
-use crate::root::below;
+use crate::root::within;
 use crate::text::{At, Toml};
 use crate::tree::{Files, Kind};
 
@@ -114,14 +114,12 @@ fn build(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
     // Out of `target`, which may be kept between builds and is large. One command: nobody else's build comes between.
     // A member of a workspace that was picked has it in its own folder, where what it says runs.
     let member = binary.picked.as_deref();
-    let place = |path: &str| member.map_or_else(|| path.to_owned(), |folder| below(folder, path));
-    let folder = if files.0.kind(&place("bin")).is_none_or(|kind| kind == Kind::Folder) { "bin" } else { "out" };
+    let folder =
+        if files.0.kind(&within(member, "bin")).is_none_or(|kind| kind == Kind::Folder) { "bin" } else { "out" };
     let inside = format!("{folder}/{}", binary.name);
-    let (folder, shipped) = (place(folder), place(&inside));
+    let (folder, shipped) = (within(member, folder), within(member, &inside));
     draft.plan.build.push(format!("{command} && mkdir -p {folder} && cp target/release/{} {shipped}", binary.name));
-    let start = format!("./{inside}");
-    let start = member.map_or_else(|| start.clone(), |folder| in_folder(folder, &start));
-    draft.start(start, "the binary that the build makes", Some(binary.at));
+    draft.start(start_within(member, &inside), "the binary that the build makes", Some(binary.at));
     let top = shipped.split('/').next().filter(|_| member.is_some());
     recipe(files, manifest, draft, top.unwrap_or(&shipped));
 }
