@@ -190,8 +190,11 @@ impl<'a> Context<'a> {
                     || name.ends_with(".Dockerfile")
                     || name.ends_with(".dockerfile")
             };
-            let mut paths: Vec<&str> =
-                self.named(wanted).filter(|path| !Class::of(path).any(Class::DOC)).take(50).collect();
+            let mut paths: Vec<&str> = self
+                .named(wanted)
+                .filter(|path| !Class::of(path).any(Class::DOC) && !of_editor(path))
+                .take(50)
+                .collect();
             paths.sort_by_key(|path| path.matches('/').count());
             paths.into_iter().filter_map(|path| Some((path.to_owned(), Dockerfile::parse(&self.text(path)?)))).collect()
         })
@@ -348,4 +351,9 @@ fn is_bundle(text: &[u8]) -> bool {
         let lines = 1 + text.iter().filter(|b| **b == b'\n').count();
         text.len() / lines > 400
     }
+}
+
+/// The image of an editor, in which nothing is served.
+fn of_editor(path: &str) -> bool {
+    path.split('/').any(|part| part == ".devcontainer")
 }

@@ -11,6 +11,8 @@ use super::scan::Found;
 pub(crate) enum Fact {
     /// A variable is read; [`Verdict::Hit`] when the program cannot do without it.
     EnvRead,
+    /// A variable is read with a value beside it for when it is not set.
+    EnvDefault,
     /// A port number that a server listens on.
     Listens,
     /// `PORT` is read.
@@ -70,6 +72,33 @@ pub(crate) static FACTS: &[(Fact, Pattern)] = &[
             what: "",
             keywords: &["os.getenv", "os.lookupenv", "system.getenv", "system.get_env", "getenvironmentvariable"],
             regex: r#"(?:os\.(?:Getenv|LookupEnv)|System\.getenv|System\.get_env|GetEnvironmentVariable)\("([A-Z][A-Z0-9_]{2,60})""#,
+            judge: optional,
+        },
+    ),
+    (
+        Fact::EnvDefault,
+        Pattern {
+            what: "",
+            keywords: &["process.env", "import.meta.env"],
+            regex: r#"(?:process\.env|import\.meta\.env)(?:\.|\[['"])([A-Z][A-Z0-9_]{2,60})\b(?:['"]\])?\s*(?:\|\||\?\?)"#,
+            judge: optional,
+        },
+    ),
+    (
+        Fact::EnvDefault,
+        Pattern {
+            what: "",
+            keywords: &["environ.get", "env(", "env.fetch"],
+            regex: r#"(?i-u:environ\.get|\bgetenv|\benv|\benv\.fetch)\(\s*['"]([A-Z][A-Z0-9_]{2,60})['"]\s*(?:,|\)\s*(?:\{|do\b|\?:))"#,
+            judge: optional,
+        },
+    ),
+    (
+        Fact::EnvDefault,
+        Pattern {
+            what: "",
+            keywords: &["env::var"],
+            regex: r#"env::var\("([A-Z][A-Z0-9_]{2,60})"\)\s*\.unwrap_or"#,
             judge: optional,
         },
     ),

@@ -169,6 +169,14 @@ fn checked(tree: &dyn Tree, plan: Option<&Plan>, options: &CheckOptions) -> Repo
             }
         }
     }
+    let places: BTreeSet<_> = findings
+        .iter()
+        .chain(suppressed.iter().map(|one| &one.finding))
+        .filter(|finding| finding.category == Category::Secrets && finding.rule != secrets::GENERAL)
+        .map(|finding| (finding.file.clone(), finding.line))
+        .collect();
+    findings
+        .retain(|finding| finding.rule != secrets::GENERAL || !places.contains(&(finding.file.clone(), finding.line)));
     findings.sort_by(|a, b| {
         b.severity.cmp(&a.severity).then_with(|| (&a.rule, &a.file, a.line).cmp(&(&b.rule, &b.file, b.line)))
     });

@@ -13,6 +13,9 @@ use super::rule::{Check, Hits, Pattern, Rule, Verdict};
 use super::scan::Found;
 use super::tokens::{CLOUD, VENDORS};
 
+/// The rule without a format to go by: silent where another one of these names what it has found.
+pub(super) const GENERAL: &str = "SEC14";
+
 pub(super) static RULES: &[Rule] = &[
     Rule {
         id: "SEC01",
@@ -228,7 +231,7 @@ pub(super) static RULES: &[Rule] = &[
         }]),
     },
     Rule {
-        id: "SEC14",
+        id: GENERAL,
         name: "hardcoded-secret",
         category: Secrets,
         severity: Severity::High,

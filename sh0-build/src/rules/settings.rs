@@ -1,5 +1,7 @@
 //! Variables and settings.
 
+use std::collections::BTreeSet;
+
 use sh0_core::model::{Category::Configuration, Severity};
 
 use super::class::Class;
@@ -208,10 +210,13 @@ fn example_drift(cx: &Context<'_>, hits: &mut Hits) {
     };
     let text = cx.text(example).unwrap_or_default();
     let elsewhere = Class::TOOLING.and(Class::PROSE);
+    // What has a value of its own is there to be changed by those who look for it.
+    let defaults: BTreeSet<&str> = cx.facts(Fact::EnvDefault).map(|(_, _, name, _)| name).collect();
     let mut missing: Vec<&str> = cx
         .facts(Fact::EnvRead)
         .filter(|(path, _, name, _)| {
             !KNOWN.contains(name)
+                && !defaults.contains(name)
                 && !text.contains(name)
                 && !Class::of(path).any(elsewhere)
                 && !cx.options.env.contains(*name)

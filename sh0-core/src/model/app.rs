@@ -13,7 +13,6 @@ use super::{
 /// Process types that people run by hand, or that another platform runs at its own time: `console` and `rake` of Heroku's
 /// Ruby buildpack, `postdeploy` of Scalingo and of `app.json`, `preflight` of Piku. See docs/decisions/005.
 const ONE_OFF: &[&str] = &[
-    "bash",
     "console",
     "dev",
     "irb",
@@ -26,7 +25,6 @@ const ONE_OFF: &[&str] = &[
     "rake",
     "release",
     "seed",
-    "sh",
     "shell",
     "test",
 ];
