@@ -48,8 +48,10 @@ pub fn check(folder: &Path, root: Option<RelPath>) -> Result<Report> {
     let tree = open(folder)?;
     let options = Options { root: root.clone(), ..Options::default() };
     let plan = match plan_tree(&tree, &AppSettings::default(), &options) {
-        // There is no such folder.
-        Err(error) if error.fields().iter().any(|field| field.field == "root") => return Err(error),
+        // There is no such folder; or the owner's file, which may say when to fail, cannot be read.
+        Err(error) if error.fields().iter().any(|at| at.field == "root" || at.field.contains("sh0.toml")) => {
+            return Err(error);
+        }
         planned => planned.ok(),
     };
     let options = CheckOptions { now: Some(Timestamp::now()), root, ..CheckOptions::default() };

@@ -183,12 +183,16 @@ fn a_check_follows_what_the_owner_wants() {
     assert!(!left, "only what is allowed was grave: {report:#}");
 
     let wrong = policy("worst");
-    let (code, _, err) = wrong.run("plan");
-    assert_eq!(code, 2, "{err}");
-    for word in ["sh0.toml:2", "check.fail_on", "worst", "low, medium, high, critical or never"] {
-        assert!(err.contains(word), "{word}: {err}");
+    for verb in ["plan", "check"] {
+        let (code, _, err) = wrong.run(verb);
+        assert_eq!(code, 2, "{verb}: {err}");
+        for word in ["sh0.toml:2", "check.fail_on", "worst", "low, medium, high, critical or never"] {
+            assert!(err.contains(word), "{verb}: {word}: {err}");
+        }
     }
-    assert!(wrong.ok("check").contains("ENV06"));
+    fs::write(wrong.tree().join("sh0.toml"), "[check]\nfailon = \"high\"\n").unwrap();
+    let (code, _, err) = wrong.run("check");
+    assert!(code == 2 && err.contains("did you mean `fail_on`?"), "{code}: {err}");
 }
 
 #[test]
