@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use sh0_build::{CheckOptions, MemoryTree, Options, check_tree, plan_tree};
-use sh0_core::model::{AppSettings, FailOn, ImagePlan, Plan, Report};
+use sh0_build::{CheckOptions, Detector, MemoryTree, Options, check_tree, plan_tree};
+use sh0_core::model::{AppSettings, FailOn, ImagePlan, Plan, Report, Timestamp};
+use sh0_core::traits::{CheckRequest, Planner};
 
 /// Trees with several apps: the files, and the folder of one of the apps.
 fn trees() -> Vec<(MemoryTree, &'static str)> {
@@ -263,4 +264,32 @@ fn a_policy_that_nobody_reads_is_an_error() {
         let said = |wrong: &sh0_core::FieldError| wrong.field == field && wrong.hint.contains(hint);
         assert!(error.fields().iter().any(said), "{:?}", error.fields());
     }
+}
+
+/// The platform's own checks hear of the member from the settings of the app.
+#[tokio::test]
+async fn a_deployment_of_a_member_is_held_to_its_own_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        ("package.json", r#"{ "workspaces": ["apps/*"] }"#),
+        ("package-lock.json", "{}"),
+        ("apps/web/package.json", r#"{ "name": "web", "scripts": { "start": "node a.js" } }"#),
+        ("apps/web/a.js", ""),
+        ("apps/web/sh0.toml", "[check]\nfail_on = \"high\"\n"),
+    ] {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let settings = AppSettings { root: Some("apps/web".parse().unwrap()), ..AppSettings::default() };
+    let tree = sh0_build::DirTree::open(folder.path()).unwrap();
+    let plan = plan_tree(&tree, &settings, &Options::default()).unwrap();
+    let request = CheckRequest {
+        tree: folder.path(),
+        plan: &plan,
+        settings: &settings,
+        env: Default::default(),
+        now: Timestamp::now(),
+    };
+    assert_eq!(Detector::default().check(request).await.unwrap().fail_on, Some(FailOn::High));
 }
