@@ -32,7 +32,8 @@ fail_on = \"high\" # info, low, medium, high, critical, or never
 
 or in the settings of the app, which come first: `sh0 settings -a APP --fail-on high`. A deployment with a finding as grave
 as that fails before its build, and the old release serves on. `sh0 check` follows `fail_on` of `sh0.toml` too, unless
-`--fail-on` says something else.
+`--fail-on` says something else. Where the app is a member of a workspace, `[check]` of its own `sh0.toml` counts in place of
+the top's. A level or a key of `[check]` that does not exist is an error, of checks and of deployments.
 
 ## What is fine is said with a reason
 
@@ -51,7 +52,8 @@ ignore = [
 ]
 ```
 
-A rule goes by its id or its name. An entry without a reason allows nothing, and is itself reported.
+A rule goes by its id or its name. A path begins at the folder of the app, or at the top as in findings. An entry without a
+reason allows nothing, and is itself reported; so is a path where no file is.
 ";
 
 /// The whole page.

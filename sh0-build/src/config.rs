@@ -35,6 +35,8 @@ pub(crate) const KEYS: &[&str] = &[
     "version",
 ];
 
+const CHECK_KEYS: &[&str] = &["fail_on", "ignore"];
+
 /// What the file says, parsed into values that are valid.
 #[derive(Default)]
 pub(crate) struct Config {
@@ -63,6 +65,18 @@ pub(crate) fn fail_on(toml: &Toml) -> Result<Option<FailOn>> {
     let Some(value) = toml.get(&path) else { return Ok(None) };
     let parsed = value.as_str().unwrap_or_default().parse::<FailOn>();
     parsed.map(Some).map_err(|error| Reader(toml).wrong(&path, &format!("is {value}"), error.hint()))
+}
+
+/// A key of `[check]` that nobody reads may be a policy that its owner believes in.
+pub(crate) fn check_keys(toml: &Toml) -> Result<()> {
+    let Some(check) = toml.get(&["check"]) else { return Ok(()) };
+    let Some(table) = check.as_table() else {
+        return Err(Reader(toml).wrong(&["check"], "is not a table", "write [check], and its keys below"));
+    };
+    match table.keys().find(|key| !CHECK_KEYS.contains(&key.as_str())) {
+        Some(key) => Err(unknown(toml, &["check", key], CHECK_KEYS)),
+        None => Ok(()),
+    }
 }
 
 /// What `root` in the file of a tree says, and where, unless it is the tree itself.
@@ -102,7 +116,7 @@ impl Config {
             Some(Ok(toml)) => toml,
         };
         if let Some(key) = toml.table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(unknown(&toml, key));
+            return Err(unknown(&toml, &[key], KEYS));
         }
         let read = Reader(&toml);
         let mut config = Config {
@@ -124,6 +138,7 @@ impl Config {
             env: read.table("env")?,
             places: BTreeMap::new(),
         };
+        check_keys(&toml)?;
         fail_on(&toml)?;
         config.places =
             // What `[check]` allows is no part of a plan; `root` was heard before.
@@ -209,13 +224,14 @@ fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
     Ok(())
 }
 
-fn unknown(toml: &Toml, key: &str) -> Error {
-    let at = toml.at(&[key]);
+fn unknown(toml: &Toml, path: &[&str], keys: &[&str]) -> Error {
+    let at = toml.at(path);
     let place = at.line.map(|line| format!("{FILE}:{line}")).unwrap_or_else(|| FILE.to_owned());
-    let hint = match nearest(key, KEYS) {
+    let hint = match path.last().and_then(|key| nearest(key, keys)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the keys are {}", KEYS.join(", ")),
+        None => format!("the keys are {}", keys.join(", ")),
     };
+    let key = path.join(".");
     Error::invalid(place, format!("there is no key `{key}`; {hint}"), hint.clone())
 }
 

@@ -144,11 +144,12 @@ impl Planner for Detector {
 
     async fn check(&self, request: CheckRequest<'_>) -> Result<Report> {
         let (tree, plan) = (open(request.tree)?, request.plan.clone());
+        let root = self.options.root.as_ref().or(request.settings.root.as_ref());
         let options = CheckOptions {
             now: Some(request.now),
+            root: root.cloned(),
             env: request.env.into_iter().map(String::from).collect(),
             volumes: request.settings.volumes.iter().map(|volume| volume.path.to_string()).collect(),
-            ..CheckOptions::default()
         };
         // Every file is read: that may take long, and is no work for a thread that others wait for.
         let work = move || check_tree(&tree, Some(&plan), &options);

@@ -5,6 +5,7 @@
 //! builder is BuildKit. Two stages: what compilers and package managers leave behind stays in the first. Values of
 //! variables are never in the file: instances get them, and the commands of a build as secret mounts.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, exec_line, shell};
@@ -246,8 +247,7 @@ impl Dockerfile<'_> {
             && !command.starts_with(['-', '[', '#'])
             && !command.ends_with('\\');
         // A secret is a file while the command runs, and a variable of the command alone.
-        let told: String =
-            secrets.iter().map(|key| format!("export {key}=\"$(cat /run/secrets/{key})\" && ")).collect();
+        let told: String = secrets.iter().map(|key| told(key.as_str())).collect();
         match plain {
             true => self.line(format!("RUN {mounts}{told}{command}")),
             false if told.is_empty() => self.line(format!("RUN {mounts}{}", json(&shell(command)))),
@@ -262,7 +262,7 @@ impl Dockerfile<'_> {
             let scope = self.options.cache_scope.map(|app| format!("{app}-")).unwrap_or_default();
             format!("--mount=type=cache,id=sh0-{scope}{id},target={folder}{locked} ")
         };
-        let secret = |key: &EnvKey| format!("--mount=type=secret,id={key},target=/run/secrets/{key} ");
+        let secret = |key: &EnvKey| format!("{SECRET_MOUNT}{key},target=/run/secrets/{key} ");
         let caches = self.draft.recipe.caches.iter().map(cache);
         caches.chain(secrets.iter().map(secret)).collect()
     }
@@ -332,6 +332,42 @@ impl Dockerfile<'_> {
         self.line(format!("ENV PORT={port}"));
         self.line(format!("EXPOSE {port}"));
     }
+}
+
+/// How a mount of a secret begins.
+const SECRET_MOUNT: &str = "--mount=type=secret,id=";
+
+/// What stands before a command that gets a secret as its variable.
+fn told(key: &str) -> String {
+    format!("export {key}=\"$(cat /run/secrets/{key})\" && ")
+}
+
+/// The variables that commands of a Dockerfile written here get as secrets.
+pub(crate) fn mounted_secrets(dockerfile: &str) -> BTreeSet<&str> {
+    let words = dockerfile.lines().filter_map(|line| line.strip_prefix("RUN ")).flat_map(|line| line.split(' '));
+    words.filter_map(|word| Some(word.strip_prefix(SECRET_MOUNT)?.split_once(',')?.0)).collect()
+}
+
+/// A Dockerfile written here, for builders that are not ours: they do not fill its digest of variables, and without
+/// `mounts` they mount nothing.
+pub(crate) fn exported(dockerfile: &str, mounts: bool) -> String {
+    let text = dockerfile.replace(&format!("ARG {ENV_DIGEST}\n"), "");
+    if mounts {
+        return text;
+    }
+    let secrets = mounted_secrets(dockerfile);
+    let bare = |line: &str| {
+        let Some(mut command) = line.strip_prefix("RUN ") else { return format!("{line}\n") };
+        while let Some((_, rest)) = command.strip_prefix("--mount=").and_then(|mount| mount.split_once(' ')) {
+            command = rest;
+        }
+        let untold = secrets.iter().fold(command.to_owned(), |command, key| {
+            let written = serde_json::Value::from(told(key)).to_string();
+            command.replacen(&told(key), "", 1).replacen(written.trim_matches('"'), "", 1)
+        });
+        format!("RUN {untold}\n")
+    };
+    text.lines().map(bare).collect()
 }
 
 /// A program that is shipped on an image other than the one that made it.

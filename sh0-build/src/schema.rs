@@ -94,7 +94,7 @@ struct Check {
 struct Allowed {
     /// Its id or name, such as `IMG01`.
     rule: String,
-    /// Where: a path, or a pattern such as `docs/*`; everywhere when absent.
+    /// Where: a path from the folder of the app or from the top, or a pattern such as `docs/*`; everywhere when absent.
     path: Option<String>,
     /// Why.
     reason: String,

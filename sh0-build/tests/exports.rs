@@ -4,7 +4,10 @@
 
 mod shapes;
 
-use sh0_build::{ExportTarget, export};
+use std::collections::BTreeMap;
+
+use sh0_build::{ExportEnv, ExportInput, ExportTarget, MemoryTree, Options, export, plan_tree};
+use sh0_core::model::{AppSettings, ImagePlan};
 
 #[test]
 fn twelve_shapes_and_seven_targets() {
@@ -80,5 +83,66 @@ fn the_whole_app_reads_well_everywhere() {
             text += &format!("--- notes\n{}\n", made.notes.join("\n"));
         }
         insta::assert_snapshot!(format!("export--{}", target.as_str()), text);
+    }
+}
+
+/// What a build of sh0's own is given is given by Compose too; other builders do without, and are told what is missing.
+#[test]
+fn a_dockerfile_asks_for_no_mount_that_nobody_gives() {
+    let tree = MemoryTree::from([
+        ("package.json", r#"{"scripts":{"build":"tsc","start":"node a.js"},"dependencies":{"@own/x":"1"}}"#),
+        ("package-lock.json", "{}"),
+        // A command that only the array form can say.
+        ("sh0.toml", "build = [\"npm run build\", \"echo '\\n' \\\\\"]\n"),
+    ]);
+    let keys = ["API_URL", "NPM_TOKEN"];
+    let build_secrets = keys.iter().map(|key| key.parse().unwrap()).collect();
+    let options = Options { build_secrets, buildkit: true, ..Options::default() };
+    let settings = AppSettings::default();
+    let plan = plan_tree(&tree, &settings, &options).unwrap();
+    // The same without variables, on a builder without mounts.
+    let bare = plan_tree(&tree, &settings, &Options::default()).unwrap();
+    let ImagePlan::Generated { dockerfile: bare, .. } = bare.image else { panic!("{:?}", bare.image) };
+    let name = "shop".parse().unwrap();
+    let input = ExportInput {
+        name: &name,
+        plan: &plan,
+        settings: &settings,
+        scale: BTreeMap::new(),
+        env: keys.iter().map(|key| (key.parse().unwrap(), ExportEnv::Secret)).collect(),
+        domains: vec![],
+        crons: vec![],
+        image: None,
+    };
+    for target in ExportTarget::ALL {
+        let made = export(&input, target);
+        let Some(dockerfile) = made.file("Dockerfile") else {
+            assert_eq!(target, ExportTarget::Vercel);
+            continue;
+        };
+        assert!(made.notes.iter().any(|note| note.contains("these files belong there")), "{:?}", made.notes);
+        assert!(!dockerfile.contains("SH0_ENV_DIGEST"), "{dockerfile}");
+        let told = made.notes.iter().any(|note| note.contains("API_URL, NPM_TOKEN. Add"));
+        if target != ExportTarget::Compose {
+            assert_eq!((dockerfile, told), (bare.as_str(), true), "{}", target.as_str());
+            continue;
+        }
+        let compose = made.file("compose.yaml").unwrap();
+        for key in keys {
+            assert!(dockerfile.contains(&format!("--mount=type=secret,id={key},")), "{dockerfile}");
+            assert!(compose.contains(&format!("\n  {key}:\n    environment: {key}\n")), "{compose}");
+        }
+        assert!(compose.contains("dockerfile: Dockerfile\n      secrets: [API_URL, NPM_TOKEN]") && !told, "{compose}");
+    }
+}
+
+#[test]
+fn what_the_plan_warns_of_is_told() {
+    let shapes = shapes::all();
+    let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "plain-node").unwrap();
+    shape.plan.warnings = vec!["a variable has no value".to_owned()];
+    for target in ExportTarget::ALL {
+        let made = export(&shape.input(), target);
+        assert_eq!(made.notes.last(), shape.plan.warnings.first(), "{}", target.as_str());
     }
 }

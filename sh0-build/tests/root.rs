@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use sh0_build::{CheckOptions, MemoryTree, Options, check_tree, plan_tree};
-use sh0_core::model::{AppSettings, ImagePlan, Plan};
+use sh0_build::{CheckOptions, Detector, MemoryTree, Options, check_tree, plan_tree};
+use sh0_core::model::{AppSettings, FailOn, ImagePlan, Plan, Report, Timestamp};
+use sh0_core::traits::{CheckRequest, Planner};
 
 /// Trees with several apps: the files, and the folder of one of the apps.
 fn trees() -> Vec<(MemoryTree, &'static str)> {
@@ -164,11 +165,15 @@ fn files_of_a_member_speak_of_its_folder() {
     assert_eq!(own, ImagePlan::Dockerfile { path: "apps/docs/Dockerfile".parse().unwrap() });
 }
 
-/// Where a rule fires, and how many files were looked at.
-fn checked(tree: &MemoryTree, root: Option<&str>) -> (Vec<String>, u32) {
+fn report(tree: &MemoryTree, root: Option<&str>) -> Report {
     let plan = planned(tree, root).ok();
     let options = CheckOptions { root: root.map(|root| root.parse().unwrap()), ..CheckOptions::default() };
-    let report = check_tree(tree, plan.as_ref(), &options);
+    check_tree(tree, plan.as_ref(), &options)
+}
+
+/// Where a rule fires, and how many files were looked at.
+fn checked(tree: &MemoryTree, root: Option<&str>) -> (Vec<String>, u32) {
+    let report = report(tree, root);
     let of_rule = report.findings.into_iter().filter(|finding| finding.rule == "SEC05");
     (of_rule.filter_map(|finding| finding.file).collect(), report.files)
 }
@@ -283,6 +288,51 @@ fn a_fixed_port_is_found_in_the_folder() {
         let reason = plan.reasons.iter().find(|reason| reason.what == "port = 4000").unwrap();
         assert!(reason.file.as_ref().is_some_and(|file| file.starts_with("apps/docs/")), "{reason:?}");
         assert!(plan.warnings.iter().any(|warning| warning.starts_with("apps/docs/")), "{:?}", plan.warnings);
+}
+
+#[test]
+fn what_a_member_allows_and_blocks_is_in_its_own_file() {
+    let leak = "connect('https://someone:Tr0ub4dor3x@db.shop.io/main')\n";
+    let (mut tree, root) = (trees().remove(0).0, "apps/web");
+    tree.insert("apps/web/a.js", leak);
+    tree.insert("sh0.toml", "[check]\nfail_on = \"low\"\n");
+    assert_eq!(report(&tree, Some(root)).fail_on, Some(FailOn::Low), "the top's, where the member has none");
+    // A path is one of the member's folder, or of the tree.
+    for path in ["a.js", "apps/web/a.js", "apps/*", "."] {
+        let allowed = format!("ignore = [{{ rule = \"SEC05\", path = \"{path}\", reason = \"a demo\" }}]\n");
+        tree.insert("apps/web/sh0.toml", format!("[check]\nfail_on = \"high\"\n{allowed}"));
+        let own = report(&tree, Some(root));
+        assert_eq!(own.fail_on, Some(FailOn::High));
+        let by: Vec<_> = own.suppressed.iter().map(|one| (one.finding.rule.as_str(), one.by.as_str())).collect();
+        match path {
+            "." => assert_eq!(by, []),
+            _ => assert_eq!(by, [("SEC05", "apps/web/sh0.toml")], "{path}"),
+        }
+    }
+    // The same where the file at the top names the member.
+    tree.insert("sh0.toml", format!("root = \"{root}\"\n[check]\nfail_on = \"low\"\n"));
+    assert_eq!(report(&tree, None).fail_on, Some(FailOn::High));
+    tree.insert("apps/web/sh0.toml", "[check]\nignore = [{ rule = \"SEC05\" }]\n");
+    let broken = report(&tree, Some(root)).findings.into_iter().find(|finding| finding.rule == "ENV06").unwrap();
+    assert_eq!((broken.file.as_deref(), broken.line), (Some("apps/web/sh0.toml"), Some(1)));
+}
+
+#[test]
+fn findings_of_a_folder_name_their_file_once() {
+    let package = r#"{ "scripts": { "start": "nodemon a.js" }, "dependencies": { "nodemon": "^3" } }"#;
+    let leak = "connect('https://someone:Tr0ub4dor3x@db.shop.io/main')\n";
+    let mut tree = MemoryTree::from([("README.md", ""), ("site/package.json", package), ("site/a.js", leak)]);
+    let found = report(&tree, Some("site"));
+    let files: Vec<&str> = found.findings.iter().filter_map(|finding| finding.file.as_deref()).collect();
+    let start = found.findings.iter().find(|finding| finding.message.contains("nodemon a.js"));
+    assert_eq!(start.and_then(|finding| finding.file.as_deref()), Some("site/package.json"), "{:?}", found.findings);
+    assert!(files.iter().all(|file| sh0_build::Tree::kind(&tree, file).is_some()), "{files:?}");
+    // What a finding names can be copied into what allows it.
+    for path in ["a.js", "site/a.js"] {
+        let allowed = format!("ignore = [{{ rule = \"SEC05\", path = \"{path}\", reason = \"a demo\" }}]");
+        tree.insert("site/sh0.toml", format!("[check]\n{allowed}\n"));
+        let found = report(&tree, Some("site"));
+        assert!(found.suppressed.iter().any(|one| one.finding.rule == "SEC05" && one.by == "site/sh0.toml"), "{path}");
     }
 }
 
@@ -349,4 +399,48 @@ fn the_lone_server_of_next_takes_the_place_of_nothing_else() {
         assert_eq!((plan.start_command.as_deref(), copies(&plan)), (Some(start), false));
         assert!(dockerfile(&plan).contains("/app /app"), "{}", dockerfile(&plan));
     }
+}
+
+fn a_policy_that_nobody_reads_is_an_error() {
+    let cases = [
+        ("[check]\nfail_on = \"hihg\"\n", "sh0.toml:2: check.fail_on", "low, medium, high, critical or never"),
+        ("[check]\nfailon = \"high\"\n", "sh0.toml:2", "did you mean `fail_on`?"),
+        ("[check]\nzebra = \"high\"\n", "sh0.toml:2", "the keys are fail_on, ignore"),
+        ("check = \"high\"\n", "sh0.toml:1: check", "write [check]"),
+    ];
+    for (file, field, hint) in cases {
+        let (mut tree, root) = trees().remove(0);
+        tree.insert("apps/docs/sh0.toml", file);
+        let error = planned(&tree, Some(root)).unwrap_err();
+        let said = |wrong: &sh0_core::FieldError| wrong.field == field && wrong.hint.contains(hint);
+        assert!(error.fields().iter().any(said), "{:?}", error.fields());
+    }
+}
+
+/// The platform's own checks hear of the member from the settings of the app.
+#[tokio::test]
+async fn a_deployment_of_a_member_is_held_to_its_own_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in [
+        ("package.json", r#"{ "workspaces": ["apps/*"] }"#),
+        ("package-lock.json", "{}"),
+        ("apps/web/package.json", r#"{ "name": "web", "scripts": { "start": "node a.js" } }"#),
+        ("apps/web/a.js", ""),
+        ("apps/web/sh0.toml", "[check]\nfail_on = \"high\"\n"),
+    ] {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let settings = AppSettings { root: Some("apps/web".parse().unwrap()), ..AppSettings::default() };
+    let tree = sh0_build::DirTree::open(folder.path()).unwrap();
+    let plan = plan_tree(&tree, &settings, &Options::default()).unwrap();
+    let request = CheckRequest {
+        tree: folder.path(),
+        plan: &plan,
+        settings: &settings,
+        env: Default::default(),
+        now: Timestamp::now(),
+    };
+    assert_eq!(Detector::default().check(request).await.unwrap().fail_on, Some(FailOn::High));
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use sh0_core::model::{Export, ExportFile, RelPath};
 use sh0_core::{Error, Result};
 
-/// Writes the files of an export, and answers where they are. `to` is a folder; or a file, where it has an extension and is
-/// no folder: the platform's own file is called so then, and what it is built from lies beside it. A file that is there
-/// already and says something else is overwritten only with `force`; without, nothing at all is written.
+/// Writes the files of an export, and answers where they are. `to` is a folder; or a file, where it ends in `.yaml`, `.yml`,
+/// `.json` or `.toml` and is no folder: the platform's own file is called so then, and what it is built from lies beside it.
+/// A file that is there already and says something else is overwritten only with `force`; without, nothing at all is written.
 ///
 /// ```
 /// # use sh0::model::{Export, ExportFile, ExportTarget};
@@ -46,7 +46,9 @@ pub fn write(export: &Export, to: &Path, force: bool) -> Result<Vec<PathBuf>> {
 
 /// Where each file goes.
 fn places<'a>(export: &'a Export, to: &Path) -> Result<Vec<(PathBuf, &'a ExportFile)>> {
-    let folder = to.is_dir() || to.as_os_str().as_encoded_bytes().ends_with(b"/") || to.extension().is_none();
+    // A dot alone makes no file: `releases/v1.2` is a folder.
+    let named = to.extension().is_some_and(|end| ["yaml", "yml", "json", "toml"].iter().any(|known| end == *known));
+    let folder = to.is_dir() || to.as_os_str().as_encoded_bytes().ends_with(b"/") || !named;
     let own: Vec<&str> = export.files.iter().filter(|file| !file.is_build()).map(|file| file.path.as_str()).collect();
     if !folder && own.len() > 1 {
         let text = format!("names one file, and there are several: {}", own.join(", "));
@@ -80,6 +82,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let made = export(&["compose.yaml", "Dockerfile"]);
         write(&made, folder.path(), false)?;
+        // What says the same already is nobody's loss.
         write(&made, folder.path(), false)?;
         fs::write(folder.path().join("Dockerfile"), "mine")?;
         fs::remove_file(folder.path().join("compose.yaml"))?;
@@ -100,6 +103,8 @@ mod tests {
         let to = folder.path().join("deploy/shop.yaml");
         let written = write(&export(&["compose.yaml", "Dockerfile"]), &to, false)?;
         assert_eq!(written, [to.clone(), folder.path().join("deploy/Dockerfile")]);
+        let version = folder.path().join("releases/v1.2");
+        assert_eq!(write(&export(&["compose.yaml"]), &version, false)?, [version.join("compose.yaml")]);
         let several = write(&export(&["ecs/web.yaml", "ecs/worker.yaml"]), &folder.path().join("x.yaml"), false);
         assert!(several.is_err_and(|error| error.detail().contains("ecs/worker.yaml")));
         Ok(())

@@ -48,8 +48,10 @@ pub fn check(folder: &Path, root: Option<RelPath>) -> Result<Report> {
     let tree = open(folder)?;
     let options = Options { root: root.clone(), ..Options::default() };
     let plan = match plan_tree(&tree, &AppSettings::default(), &options) {
-        // There is no such folder.
-        Err(error) if error.fields().iter().any(|field| field.field == "root") => return Err(error),
+        // There is no such folder; or the owner's file, which may say when to fail, cannot be read.
+        Err(error) if error.fields().iter().any(|at| at.field == "root" || at.field.contains("sh0.toml")) => {
+            return Err(error);
+        }
         planned => planned.ok(),
     };
     let options = CheckOptions { now: Some(Timestamp::now()), root, ..CheckOptions::default() };
@@ -61,19 +63,20 @@ pub fn sarif(report: &Report) -> Value {
     to_sarif(report)
 }
 
-/// The app in a folder as the files of another platform: with the folder's name, and one instance of each process.
+/// The app in a folder as the files of another platform: with the folder's name, and one instance of each process. `root` is
+/// the folder of the app in it.
 ///
 /// ```
 /// # fn main() -> sh0::Result<()> {
 /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/apps/hello-node");
-/// let export = sh0::trees::export(folder.as_ref(), sh0::model::ExportTarget::Kubernetes)?;
+/// let export = sh0::trees::export(folder.as_ref(), None, sh0::model::ExportTarget::Kubernetes)?;
 /// assert!(export.file("kubernetes.yaml").is_some_and(|text| text.contains("name: hello-node")));
 /// # Ok(())
 /// # }
 /// ```
-pub fn export(folder: &Path, target: ExportTarget) -> Result<Export> {
+pub fn export(folder: &Path, root: Option<RelPath>, target: ExportTarget) -> Result<Export> {
     let (tree, settings) = (open(folder)?, AppSettings::default());
-    let plan = deployable_plan(&tree, &settings, &Options { buildkit: true, ..Options::default() })?;
+    let plan = deployable_plan(&tree, &settings, &Options { root, buildkit: true, ..Options::default() })?;
     let input = ExportInput {
         name: &name_of_folder(folder)?,
         plan: &plan,
@@ -99,19 +102,25 @@ pub fn is_folder(word: &str) -> bool {
     word.starts_with(['.', '/']) || word.parse::<AppRef>().is_err() || (word.contains('/') && Path::new(word).is_dir())
 }
 
-/// The app of this name as the files of another platform; or, where the platform has none or there is no platform, the
-/// folder of this name.
-pub async fn export_named(platform: Option<&Sh0>, word: &str, target: ExportTarget) -> Result<Export> {
+/// The app of this name as the files of another platform; or, where the platform has none, there is no platform, or `root`
+/// names the folder of an app, the folder of this name.
+pub async fn export_named(
+    platform: Option<&Sh0>,
+    word: &str,
+    root: Option<RelPath>,
+    target: ExportTarget,
+) -> Result<Export> {
     let folder = Path::new(word);
-    let Some(platform) = platform.filter(|_| !is_folder(word)) else {
-        if !is_folder(word) && !folder.is_dir() {
+    let only_folder = is_folder(word) || root.is_some();
+    let Some(platform) = platform.filter(|_| !only_folder) else {
+        if !only_folder && !folder.is_dir() {
             let text = format!("no server runs that may have an app `{word}`, and there is no folder of this name");
             return Err(Error::unavailable(text));
         }
-        return export(folder, target);
+        return export(folder, root, target);
     };
     match platform.call(ExportApp { app: word.parse()?, to: target }).await {
-        Err(error) if error.code() == Code::NotFound && folder.is_dir() => export(folder, target),
+        Err(error) if error.code() == Code::NotFound && folder.is_dir() => export(folder, None, target),
         exported => exported,
     }
 }

@@ -70,10 +70,13 @@ pub(crate) struct Export {
     /// An app, as it serves; or a folder, which needs no server: what begins with `.` or `/`, or has the name of no app
     #[arg(value_name = "APP|PATH")]
     what: String,
+    /// The folder of the app in PATH, such as a member of a workspace
+    #[arg(long, value_name = "DIR")]
+    root: Option<RelPath>,
     /// The platform: compose, kubernetes, ecs, cloudrun, vercel, railway or render
     #[arg(long, value_name = "PLATFORM")]
     to: ExportTarget,
-    /// Write the files to this folder, or to a file of this name [default: print the platform's own]
+    /// Write the files to this folder, or to a file such as shop.yaml [default: print the platform's own]
     #[arg(short, long, value_name = "DIR|FILE")]
     output: Option<PathBuf>,
     /// Overwrite files that are there
@@ -83,11 +86,10 @@ pub(crate) struct Export {
 
 /// `sh0 export`. A server is asked where an app may be meant.
 pub(crate) async fn export(voice: Voice, place: &Place, asked: Export) -> Result<u8> {
-    let platform = if trees::is_folder(&asked.what) { None } else { place.running().await? };
-    let export = trees::export_named(platform.as_ref(), &asked.what, asked.to).await?;
-    if let Some(output) = &asked.output {
-        let written = export::write(&export, output, asked.force)?;
-        written.iter().for_each(|path| voice.say(format!("wrote {}", path.display())));
+    let platform = if asked.root.is_some() || trees::is_folder(&asked.what) { None } else { place.running().await? };
+    let export = trees::export_named(platform.as_ref(), &asked.what, asked.root, asked.to).await?;
+    if let Some(to) = &asked.output {
+        export::write(&export, to, asked.force)?.iter().for_each(|path| voice.say(format!("wrote {}", path.display())));
     }
     if asked.output.is_none() || voice.json {
         voice.show(&export, text::export);

@@ -125,8 +125,15 @@ fn a_member_of_a_workspace_is_picked() {
         let plan = place.json(&format!("plan --json --root apps/{app}"));
         assert_eq!(plan["start_command"], format!("cd apps/{app} && node index.js"), "{plan:#}");
     }
-    let (code, _, err) = place.run("plan --root apps/nope");
-    assert!(code == 2 && err.contains("apps/nope"), "{code}: {err}");
+    let (_, out, err) = place.run("export . --to compose --root apps/api");
+    assert!(out.contains("cd apps/api && exec node index.js"), "{out}{err}");
+    // Such a word may be an app; with a root it is a folder.
+    let (code, _, err) = place.run("export apps --to compose --root web");
+    assert_eq!(code, 0, "{err}");
+    for verb in ["plan --root apps/nope", "check --root apps/nope", "export . --to compose --root apps/nope"] {
+        let (code, _, err) = place.run(verb);
+        assert!(code == 2 && err.contains("apps/nope"), "{verb}: {code}: {err}");
+    }
 }
 
 #[test]
@@ -183,12 +190,16 @@ fn a_check_follows_what_the_owner_wants() {
     assert!(!left, "only what is allowed was grave: {report:#}");
 
     let wrong = policy("worst");
-    let (code, _, err) = wrong.run("plan");
-    assert_eq!(code, 2, "{err}");
-    for word in ["sh0.toml:2", "check.fail_on", "worst", "low, medium, high, critical or never"] {
-        assert!(err.contains(word), "{word}: {err}");
+    for verb in ["plan", "check"] {
+        let (code, _, err) = wrong.run(verb);
+        assert_eq!(code, 2, "{verb}: {err}");
+        for word in ["sh0.toml:2", "check.fail_on", "worst", "low, medium, high, critical or never"] {
+            assert!(err.contains(word), "{verb}: {word}: {err}");
+        }
     }
-    assert!(wrong.ok("check").contains("ENV06"));
+    fs::write(wrong.tree().join("sh0.toml"), "[check]\nfailon = \"high\"\n").unwrap();
+    let (code, _, err) = wrong.run("check");
+    assert!(code == 2 && err.contains("did you mean `fail_on`?"), "{code}: {err}");
 }
 
 #[test]
@@ -197,7 +208,9 @@ fn a_folder_is_exported_without_a_server() {
     let (code, out, err) = shop.run("export . --to compose");
     assert_eq!(code, 0, "{err}");
     assert!(out.starts_with("# tree for Docker Compose") && out.contains("node worker.js"), "{out}");
-    assert_eq!(err, "compose.yaml needs Dockerfile, .dockerignore beside it\n");
+    let (beside, warning) = err.split_once('\n').unwrap();
+    assert_eq!(beside, "compose.yaml needs Dockerfile, .dockerignore beside it");
+    assert!(warning.contains("SHOP_KEY"), "what the plan warns of: {err}");
     for target in ["compose", "kubernetes", "ecs", "cloudrun", "vercel", "railway", "render"] {
         let export = serde_json::from_str::<Value>(&shop.run(&format!("export . --to {target} --json")).1).unwrap();
         assert_eq!(export["target"], target);

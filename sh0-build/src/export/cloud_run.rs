@@ -10,7 +10,7 @@ pub(super) fn export(app: &App<'_>) -> Written {
         app.headline("Google Cloud Run"),
         "Apply it: gcloud run services replace cloudrun.yaml; jobs: gcloud run jobs replace NAME.yaml".to_owned(),
     ];
-    app.dockerfile(&mut export.files);
+    app.dockerfile(&mut export.files, &mut notes);
     let image = app.image(&mut notes);
     if app.secrets().next().is_some() {
         notes

@@ -8,7 +8,7 @@ use super::{App, Process, Written};
 pub(super) fn export(app: &App<'_>) -> Written {
     let mut export = Written::default();
     let mut notes = vec![app.headline("Docker Compose")];
-    let dockerfile = app.dockerfile(&mut export.files);
+    let dockerfile = app.dockerfile(&mut export.files, &mut notes);
     let source = source(app, dockerfile.as_deref(), &mut notes);
 
     let mut services = Map::new();
@@ -43,7 +43,13 @@ pub(super) fn export(app: &App<'_>) -> Written {
         ));
     }
     let volumes = app.volumes().into_iter().fold(Map::new(), |map, (name, _)| map.with(name, Map::new()));
-    let file = Map::new().with("name", app.name.clone()).with("services", services).filled("volumes", volumes);
+    let secret = |map: Map, key: &str| map.with(key, Map::new().with("environment", key));
+    let secrets = app.build_secrets().into_iter().fold(Map::new(), secret);
+    let file = Map::new()
+        .with("name", app.name.clone())
+        .with("services", services)
+        .filled("volumes", volumes)
+        .filled("secrets", secrets);
     export.files.insert("compose.yaml".into(), document(&notes, &file.into()));
     export.notes = notes;
     export
@@ -53,8 +59,12 @@ pub(super) fn export(app: &App<'_>) -> Written {
 fn source(app: &App<'_>, dockerfile: Option<&str>, notes: &mut Vec<String>) -> Map {
     let plan = app.input.plan;
     match (dockerfile, &plan.static_dir, &plan.image) {
-        (Some(file), _, _) => Map::new().with("build", Map::new().with("context", ".").with("dockerfile", file)),
+        (Some(file), _, _) => {
+            let build = Map::new().with("context", ".").with("dockerfile", file);
+            Map::new().with("build", build.filled("secrets", texts(app.build_secrets())))
+        }
         (None, Some(folder), ImagePlan::Generated { .. }) => {
+            notes.push(format!("Files are read from {}: this file belongs there.", app.source_folder()));
             for command in plan.install.iter().chain(&plan.build) {
                 notes.push(format!("Files are served as they lie in {folder}; to make them, run: {command}"));
             }

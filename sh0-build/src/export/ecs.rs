@@ -21,7 +21,7 @@ pub(super) fn export(app: &App<'_>) -> Written {
         app.headline("Amazon ECS on Fargate"),
         "Register it: aws ecs register-task-definition --cli-input-yaml file://NAME.yaml".to_owned(),
     ];
-    app.dockerfile(&mut export.files);
+    app.dockerfile(&mut export.files, &mut common);
     let image = app.image(&mut common);
     common.push(
         "Put your account, region and role in place of 123456789012, eu-central-1 and ecsTaskExecutionRole.".into(),

@@ -8,7 +8,7 @@ use super::{App, Process, Written};
 pub(super) fn export(app: &App<'_>) -> Written {
     let mut export = Written::default();
     let mut notes = vec![app.headline("Kubernetes")];
-    app.dockerfile(&mut export.files);
+    app.dockerfile(&mut export.files, &mut notes);
     let image = app.image(&mut notes);
     let mut objects: Vec<Node> = Vec::new();
 

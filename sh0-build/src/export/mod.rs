@@ -12,12 +12,12 @@ mod render_yaml;
 mod vercel;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sh0_core::model::{EnvKey, Export, ExportFile, ExportTarget, ImagePlan, OWN_PORT, exec_line, shell};
 use sh0_core::traits::{ExportEnv, ExportInput};
 
-use crate::DEFAULT_PORT;
+use crate::{DEFAULT_PORT, render};
 
 /// What an exporter writes.
 #[derive(Default)]
@@ -27,7 +27,8 @@ struct Written {
     notes: Vec<String>,
 }
 
-/// The app as the files of another platform. The same input gives the same files.
+/// The app as the files of another platform. The same input gives the same files. What the plan warns of is among the
+/// notes.
 ///
 /// ```
 /// use sh0_build::{ExportInput, ExportTarget, MemoryTree, Options, export, plan_tree};
@@ -46,8 +47,8 @@ struct Written {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn export(input: &ExportInput<'_>, target: ExportTarget) -> Export {
-    let app = App::new(input);
-    let Written { files, notes } = match target {
+    let app = App::new(input, target);
+    let Written { files, mut notes } = match target {
         ExportTarget::Compose => compose::export(&app),
         ExportTarget::Kubernetes => kubernetes::export(&app),
         ExportTarget::Ecs => ecs::export(&app),
@@ -58,12 +59,14 @@ pub fn export(input: &ExportInput<'_>, target: ExportTarget) -> Export {
     };
     let mut files: Vec<ExportFile> = files.into_iter().map(|(path, contents)| ExportFile { path, contents }).collect();
     files.sort_by_key(|file| (file.is_build(), file.path == ".dockerignore"));
+    notes.extend(input.plan.warnings.iter().cloned());
     Export { target, files, notes }
 }
 
 /// The input, with what every target asks for worked out.
 struct App<'a> {
     input: &'a ExportInput<'a>,
+    target: ExportTarget,
     name: String,
     port: u16,
     processes: Vec<Process>,
@@ -81,7 +84,7 @@ struct Process {
 }
 
 impl<'a> App<'a> {
-    fn new(input: &'a ExportInput<'a>) -> App<'a> {
+    fn new(input: &'a ExportInput<'a>, target: ExportTarget) -> App<'a> {
         let plan = input.plan;
         let replicas =
             |name: &str| input.scale.iter().find(|(known, _)| known.as_str() == name).map_or(1, |(_, count)| *count);
@@ -104,6 +107,7 @@ impl<'a> App<'a> {
         processes.sort_by_key(|process| (!process.web, process.name.clone()));
         App {
             input,
+            target,
             name: input.name.as_str().to_owned(),
             port: input.settings.port.or(plan.port).unwrap_or(DEFAULT_PORT),
             processes,
@@ -144,16 +148,45 @@ impl<'a> App<'a> {
         self.input.env.iter().filter_map(secret)
     }
 
-    /// The Dockerfile to build from, and the files that have to be written for it.
-    fn dockerfile(&self, files: &mut BTreeMap<String, String>) -> Option<String> {
-        match &self.input.plan.image {
-            ImagePlan::Dockerfile { path } => Some(path.as_str().to_owned()),
+    /// The Dockerfile to build from, and the files that have to be written for it. Compose builds with BuildKit; other
+    /// builders know no mounts, or want names of their own in them.
+    fn dockerfile(&self, files: &mut BTreeMap<String, String>, notes: &mut Vec<String>) -> Option<String> {
+        let path = match &self.input.plan.image {
+            ImagePlan::Dockerfile { path } => path.as_str().to_owned(),
             ImagePlan::Generated { dockerfile, dockerignore } if self.input.plan.static_dir.is_none() => {
-                files.insert("Dockerfile".into(), dockerfile.clone());
+                let mounts = self.target == ExportTarget::Compose;
+                let given = render::mounted_secrets(dockerfile).into_iter().collect::<Vec<_>>().join(", ");
+                if !(mounts || given.is_empty()) {
+                    notes.push(format!(
+                        "sh0 gives these to the build as secrets, and this Dockerfile does not: {given}. Add them where a step needs one."
+                    ));
+                }
+                files.insert("Dockerfile".into(), render::exported(dockerfile, mounts));
                 files.insert(".dockerignore".into(), dockerignore.clone());
-                Some("Dockerfile".into())
+                "Dockerfile".into()
             }
-            _ => None,
+            _ => return None,
+        };
+        let builds = matches!(self.target, ExportTarget::Compose | ExportTarget::Railway | ExportTarget::Render);
+        if builds || !files.is_empty() {
+            notes.push(format!("The image is built in {}: these files belong there.", self.source_folder()));
+        }
+        Some(path)
+    }
+
+    /// The variables that a build gets as secrets, if it asks for them.
+    fn build_secrets(&self) -> BTreeSet<&str> {
+        match &self.input.plan.image {
+            ImagePlan::Generated { dockerfile, .. } => render::mounted_secrets(dockerfile),
+            ImagePlan::Dockerfile { .. } => self.secrets().collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    fn source_folder(&self) -> String {
+        match &self.input.plan.root {
+            Some(root) => format!("the folder {root} of the source"),
+            None => "the folder of the source".into(),
         }
     }
 

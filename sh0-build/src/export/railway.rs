@@ -10,7 +10,7 @@ use super::{App, Written};
 pub(super) fn export(app: &App<'_>) -> Written {
     let mut export = Written::default();
     let mut common = vec![app.headline("Railway")];
-    let dockerfile = app.dockerfile(&mut export.files);
+    let dockerfile = app.dockerfile(&mut export.files, &mut common);
     let keys: Vec<&str> = app.input.env.keys().map(|key| key.as_str()).collect();
     if !keys.is_empty() {
         common.push(format!("Variables are set on the service: {}.", keys.join(", ")));

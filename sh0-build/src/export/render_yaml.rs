@@ -88,7 +88,7 @@ enum Source {
 }
 
 fn source(app: &App<'_>, export: &mut Written, notes: &mut Vec<String>) -> Source {
-    match app.dockerfile(&mut export.files) {
+    match app.dockerfile(&mut export.files, notes) {
         Some(path) => Source::Dockerfile(path),
         None => Source::Image(app.image(notes)),
     }

@@ -12,7 +12,9 @@ use super::facts::Fact;
 use super::ignore::Ignore;
 use super::rule::Verdict;
 use super::scan::{Match, Owner, scan};
+use crate::config::FILE;
 use crate::dockerfile::Dockerfile;
+use crate::root::AppFolder;
 use crate::text::{Json, Toml};
 use crate::tree::{Files, Kind, Tree};
 use crate::yaml::Yaml;
@@ -64,9 +66,20 @@ const SKIPPED: &[&str] = &[
     ".dart_tool",
 ];
 
+/// Where the app lies.
+pub(crate) enum Place<'a> {
+    /// It is the tree.
+    Tree,
+    /// In this folder, which is looked at as if nothing were around it.
+    Alone(AppFolder<'a>),
+    /// In this folder of a workspace, all of which is looked at.
+    Member(AppFolder<'a>),
+}
+
 /// What one pass over the tree saw.
 pub(crate) struct Context<'a> {
     pub(crate) files: Files<'a>,
+    place: &'a Place<'a>,
     pub(crate) plan: Option<&'a Plan>,
     pub(crate) options: &'a CheckOptions,
     /// Every file, in order.
@@ -85,7 +98,12 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(tree: &'a dyn Tree, plan: Option<&'a Plan>, options: &'a CheckOptions) -> Context<'a> {
+    pub(crate) fn new(
+        tree: &'a dyn Tree,
+        place: &'a Place<'a>,
+        plan: Option<&'a Plan>,
+        options: &'a CheckOptions,
+    ) -> Context<'a> {
         let files = Files(tree);
         let (paths, mut truncated) = walk(files);
         let (matches, whole) = scan_all(tree, &paths);
@@ -93,6 +111,7 @@ impl<'a> Context<'a> {
         let gitignore = Ignore::git(&files.text(".gitignore").unwrap_or_default());
         Context {
             files,
+            place,
             plan,
             options,
             paths,
@@ -120,6 +139,23 @@ impl<'a> Context<'a> {
     pub(crate) fn facts(&self, fact: Fact) -> impl Iterator<Item = (&str, u32, &str, bool)> {
         self.found(Owner::Fact(fact))
             .map(|(path, one)| (path, one.line, one.value.as_str(), one.verdict == Verdict::Hit))
+    }
+
+    /// The tree whose `sh0.toml` speaks of the app, and the name of that file: a member's own is in place of the top's.
+    pub(crate) fn config(&self) -> (Files<'_>, String) {
+        match self.place {
+            Place::Member(app) if app.kind(FILE).is_some() => (Files(app), app.outside(FILE)),
+            _ => (self.files, FILE.to_owned()),
+        }
+    }
+
+    /// A path as the folder of the app names it, and as the tree around it does.
+    pub(crate) fn names(&self, path: &str) -> [String; 2] {
+        match self.place {
+            Place::Tree => [path.to_owned(), path.to_owned()],
+            Place::Alone(app) => [path.to_owned(), app.outside(path)],
+            Place::Member(app) => [inside(&app.folder, path).to_owned(), path.to_owned()],
+        }
     }
 
     pub(crate) fn has(&self, path: &str) -> bool {
@@ -262,13 +298,20 @@ impl<'a> Context<'a> {
                 .iter()
                 .rev()
                 .find(|reason| reason.what.starts_with("start_command") && reason.file.is_some());
-            let (file, line) = reason.map_or((String::new(), None), |r| (r.file.clone().unwrap_or_default(), r.line));
-            return Some((command, file, line));
+            let (file, line) = reason.map_or(("", None), |r| (r.file.as_deref().unwrap_or_default(), r.line));
+            // Reasons name files as the tree does, findings as the folder that is looked at.
+            let file = plan.root.as_ref().map_or(file, |root| inside(root.as_str(), file));
+            return Some((command, file.to_owned(), line));
         }
         let json = self.package()?;
         let command = json.str(&["scripts", "start"])?;
         Some((command.to_owned(), "package.json".into(), json.at(&["scripts", "start"]).line))
     }
+}
+
+/// A path without the folder that it lies in; as it is, where it lies elsewhere.
+fn inside<'p>(folder: &str, path: &'p str) -> &'p str {
+    path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path)
 }
 
 /// `Django==4`, `"django>=3",`, `django = "^4"`, `- django`.

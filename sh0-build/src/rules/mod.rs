@@ -37,7 +37,7 @@ use sh0_core::model::{Category, Finding, Plan, RelPath, Report, Severity, Suppre
 
 use crate::root::{AppFolder, Root};
 use crate::tree::{Files, Tree};
-use context::Context;
+use context::{Context, Place};
 use judge::masked;
 use rule::{Hit, Hits, Rule, Verdict};
 use scan::Owner;
@@ -54,7 +54,7 @@ pub struct CheckOptions {
     pub env: BTreeSet<String>,
     /// Folders of volumes, as instances see them: data below them is kept. Instances see the app in `/app`.
     pub volumes: Vec<String>,
-    /// The folder of the app, for trees without a plan: a plan knows it ([`Options::root`](crate::Options::root)).
+    /// The folder of the app, as its plan was told ([`Options::root`](crate::Options::root)).
     pub root: Option<RelPath>,
 }
 
@@ -120,15 +120,17 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
 /// ```
 pub fn check_tree(tree: &dyn Tree, plan: Option<&Plan>, options: &CheckOptions) -> Report {
     let files = Files(tree);
-    let app = match plan {
-        Some(plan) => plan.root.as_ref().map(|root| AppFolder::of_plan(files, root.as_str())),
+    let place = match plan.and_then(|plan| plan.root.as_ref()) {
+        Some(root) => Place::Alone(AppFolder::of_plan(files, root.as_str())),
         // A folder that is not there has no plan either; who asks for one hears of it.
-        None => {
-            Root::find(files, options.root.as_ref()).ok().flatten().filter(|r| r.member_of.is_none()).map(|r| r.app)
-        }
+        None => match Root::find(files, options.root.as_ref()) {
+            Ok(Some(root)) if root.member_of.is_some() => Place::Member(root.app),
+            Ok(Some(root)) if plan.is_none() => Place::Alone(root.app),
+            _ => Place::Tree,
+        },
     };
-    let Some(app) = app else { return checked(tree, plan, options) };
-    let mut report = checked(&app, plan, options);
+    let Place::Alone(app) = &place else { return checked(&Context::new(tree, &place, plan, options)) };
+    let mut report = checked(&Context::new(app, &place, plan, options));
     let suppressed = report.suppressed.iter_mut().map(|one| {
         one.by = app.outside(&one.by);
         &mut one.finding
@@ -139,15 +141,14 @@ pub fn check_tree(tree: &dyn Tree, plan: Option<&Plan>, options: &CheckOptions) 
     report
 }
 
-fn checked(tree: &dyn Tree, plan: Option<&Plan>, options: &CheckOptions) -> Report {
-    let cx = Context::new(tree, plan, options);
-    let suppressions = Suppressions::read(&cx);
+fn checked(cx: &Context<'_>) -> Report {
+    let suppressions = Suppressions::read(cx);
     let mut findings = Vec::new();
     let mut suppressed = Vec::new();
     for (place, rule) in rules().enumerate() {
         let mut hits = Hits::default();
         for (path, one) in cx.found(Owner::Rule(place)) {
-            if rule.category == Category::Data && data::is_kept(&cx, path, &one.value) {
+            if rule.category == Category::Data && data::is_kept(cx, path, &one.value) {
                 continue;
             }
             let shown = if rule.category == Category::Secrets { masked(&one.value) } else { one.value.clone() };
@@ -157,13 +158,13 @@ fn checked(tree: &dyn Tree, plan: Option<&Plan>, options: &CheckOptions) -> Repo
             }
         }
         if let Some(look) = rule.check.tree() {
-            look(&cx, &mut hits);
+            look(cx, &mut hits);
         }
         hits.list.sort_by(|a, b| (&a.file, a.line, &a.message).cmp(&(&b.file, b.line, &b.message)));
         hits.list.dedup_by(|a, b| (&a.file, a.line) == (&b.file, b.line));
         for hit in hits.list {
             let finding = finding(rule, hit);
-            match suppressions.reason(&cx, &finding) {
+            match suppressions.reason(cx, &finding) {
                 Some((reason, by)) => suppressed.push(Suppressed { finding, reason, by }),
                 None => findings.push(finding),
             }

@@ -98,7 +98,7 @@ pub(super) static RULES: &[Rule] = &[
         fix: "Write `{ rule = \"SEC05\", path = \"docs\", reason = \"why it is fine\" }`.",
         check: Check::Tree(|cx, hits| {
             for broken in suppress::entries(cx).1 {
-                hits.at("sh0.toml", broken.line, broken.message);
+                hits.at(cx.config().1, broken.line, broken.message);
             }
         }),
     },

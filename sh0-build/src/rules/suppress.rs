@@ -4,7 +4,7 @@ use sh0_core::model::{FailOn, Finding};
 
 use super::context::Context;
 use super::ignore::wildcard;
-use crate::config::{FILE, fail_on};
+use crate::config::{FILE, check_keys, fail_on};
 use crate::text::Toml;
 
 /// The entries of `[check] ignore`, and what is wrong with them.
@@ -16,7 +16,7 @@ pub(super) struct Suppressions {
 
 pub(super) struct Entry {
     rule: String,
-    /// A path, or a pattern such as `docs/*`; every path when absent.
+    /// A path, or a pattern such as `docs/*`, from the folder of the app or from the top; every path when absent.
     path: Option<String>,
     reason: String,
     by: String,
@@ -30,7 +30,7 @@ pub(super) struct Broken {
 
 impl Suppressions {
     pub(super) fn read(cx: &Context<'_>) -> Suppressions {
-        let toml = Toml::read(cx.files, FILE).and_then(Result::ok);
+        let toml = Toml::read(cx.config().0, FILE).and_then(Result::ok);
         let fail_on = toml.and_then(|toml| fail_on(&toml).ok().flatten());
         Suppressions { entries: entries(cx).0, fail_on }
     }
@@ -40,13 +40,18 @@ impl Suppressions {
         let fits = |entry: &&Entry| {
             let path = finding.file.as_deref().unwrap_or_default();
             (entry.rule == finding.rule || entry.rule == finding.name)
-                && entry.path.as_deref().is_none_or(|wanted| covers(wanted, path))
+                && entry.path.as_deref().is_none_or(|wanted| names(cx, wanted, path))
         };
         comment(cx, finding).or_else(|| {
             let entry = self.entries.iter().find(fits)?;
             Some((entry.reason.clone(), entry.by.clone()))
         })
     }
+}
+
+/// Whether an entry's path means this file, by either of its names.
+fn names(cx: &Context<'_>, wanted: &str, path: &str) -> bool {
+    cx.names(path).iter().any(|name| covers(wanted, name))
 }
 
 /// A file, a folder, or a pattern whose `*` goes over folders.
@@ -74,15 +79,15 @@ fn comment(cx: &Context<'_>, finding: &Finding) -> Option<(String, String)> {
 
 /// Entries of the file that are whole, and those that are not.
 pub(super) fn entries(cx: &Context<'_>) -> (Vec<Entry>, Vec<Broken>) {
-    let Some(Ok(toml)) = Toml::read(cx.files, FILE) else { return Default::default() };
+    let (files, by) = cx.config();
+    let Some(Ok(toml)) = Toml::read(files, FILE) else { return Default::default() };
     let Some(check) = toml.get(&["check"]) else { return Default::default() };
     let line = toml.at(&["check"]).line;
     let broken = |message: String| Broken { line, message };
     let known: Vec<(&str, &str)> = super::rules().map(|rule| (rule.id, rule.name)).collect();
     let (mut entries, mut wrong) = (Vec::new(), Vec::new());
-    let keys = ["fail_on", "ignore"];
-    if let Some(other) = check.as_table().and_then(|table| table.keys().find(|key| !keys.contains(&key.as_str()))) {
-        wrong.push(broken(format!("check.{other} is unknown; there are `ignore` and `fail_on`")));
+    if let Err(error) = check_keys(&toml) {
+        wrong.push(broken(error.detail().to_owned()));
     }
     if let Err(error) = fail_on(&toml) {
         wrong.push(Broken { line: toml.at(&["check", "fail_on"]).line, message: error.detail().to_owned() });
@@ -103,11 +108,20 @@ pub(super) fn entries(cx: &Context<'_>) -> (Vec<Entry>, Vec<Broken>) {
             wrong.push(broken(format!("check.ignore names `{rule}`, which is no rule")));
             continue;
         }
+        let path = text("path");
+        // What no rule looks at is there all the same.
+        let is_there = |path: &str| {
+            let exists = cx.files.0.kind(path.trim_end_matches('/')).is_some();
+            exists || cx.truncated || cx.paths.iter().any(|file| names(cx, path, file))
+        };
+        if let Some(path) = path.filter(|path| !is_there(path)) {
+            wrong.push(broken(format!("check.ignore allows {rule} in `{path}`, where no file is")));
+        }
         entries.push(Entry {
             rule: rule.to_owned(),
-            path: text("path").map(str::to_owned),
+            path: path.map(str::to_owned),
             reason: reason.to_owned(),
-            by: FILE.to_owned(),
+            by: by.clone(),
         });
     }
     (entries, wrong)

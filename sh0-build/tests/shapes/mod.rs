@@ -47,9 +47,13 @@ impl Shape {
 }
 
 fn shape(name: &str, files: &[(&str, &str)], settings: AppSettings) -> Shape {
+    shape_of(name, files, settings, &Options::default())
+}
+
+fn shape_of(name: &str, files: &[(&str, &str)], settings: AppSettings, options: &Options) -> Shape {
     let mut tree = MemoryTree::default();
     files.iter().for_each(|(path, text)| tree.insert(*path, *text));
-    let plan = plan_tree(&tree, &settings, &Options::default()).expect("a plan");
+    let plan = plan_tree(&tree, &settings, options).expect("a plan");
     let name = name.parse().expect("a name");
     Shape { name, plan, settings, scale: &[], env: &[], domains: &[], crons: &[], image: None }
 }
@@ -104,7 +108,17 @@ pub fn all() -> Vec<Shape> {
                 ("GREETING", Some("it's $5: \"ok\" #1")),
                 ("FLAG", Some("yes")),
             ],
-            ..shape("with-secrets", python, plain())
+            // As it is planned where the build gets them.
+            ..shape_of(
+                "with-secrets",
+                python,
+                plain(),
+                &Options {
+                    build_secrets: ["DATABASE_URL", "STRIPE_KEY"].map(|key| key.parse().expect("a variable")).into(),
+                    buildkit: true,
+                    ..Options::default()
+                },
+            )
         },
         Shape {
             crons: &[
