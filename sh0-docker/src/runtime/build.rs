@@ -13,7 +13,7 @@ use super::artifacts::{HELD, print};
 use super::context::Context;
 use super::fault::{no_image, told};
 use super::labels::{APP, MANAGED, PLATFORM};
-use crate::client::{self, BuildOptions, Builder, Filters, Labels, Vars};
+use crate::client::{self, BuildOptions, Builder, Filters, Labels};
 
 /// Where a generated Dockerfile lies in the context: beside nothing of the owner's.
 const DOCKERFILE: &str = ".sh0/Dockerfile";
@@ -31,8 +31,8 @@ const BUILD_CPU_SHARES: u64 = 128;
 /// How often a build begins when layers are taken from it.
 const BUILDS: usize = 3;
 
-/// What BuildKit may keep from one build to the next, in bytes.
-const BUILD_CACHE: u64 = 10_000_000_000;
+/// Stands before the id of each cache mount. It is an instruction for the frontend: no command sees it.
+const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
 
 impl DockerRuntime {
     /// The one choice of a builder: what the engine has, unless the owner of the platform wants another one.
@@ -90,9 +90,11 @@ impl DockerRuntime {
             Builder::BuildKit => {
                 let secret = |(key, value): (&EnvKey, &Secret)| (key.to_string(), client::Secret::new(value.expose()));
                 options.secrets = request.env.iter().map(secret).collect();
+                let mut args = vec![(CACHE_NAMESPACE, format!("{}/{}", request.platform, request.app))];
                 if text.contains(ENV_DIGEST) {
-                    options.build_args = Vars::from([(ENV_DIGEST, env_digest(request).as_str())]);
+                    args.push((ENV_DIGEST, env_digest(request)));
                 }
+                options.build_args = args.into_iter().collect();
             }
         }
         let mut build = self.client.build_image(&options, context.stream()).await.map_err(told)?;
@@ -115,8 +117,9 @@ impl DockerRuntime {
     /// BuildKit keeps what was used most lately, up to a bound; some engines have none of their own. What the classic
     /// builder keeps are layers of images, and goes with them.
     pub(super) async fn trim_cache(&self) -> Result<()> {
+        let Some(keep) = self.options.build_cache else { return Ok(()) };
         if self.builder().await? == Builder::BuildKit {
-            let pruned = self.client.prune_build_cache(false, BUILD_CACHE, &Filters::new()).await.map_err(told)?;
+            let pruned = self.client.prune_build_cache(false, keep, &Filters::new()).await.map_err(told)?;
             tracing::debug!(bytes = pruned.freed_bytes, "trimmed the build cache");
         }
         Ok(())

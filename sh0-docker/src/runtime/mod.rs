@@ -63,6 +63,9 @@ pub struct DockerOptions {
     pub subnet: Option<Subnet>,
     /// The builder of images; what the engine has when absent.
     pub builder: Option<Builder>,
+    /// What BuildKit may keep from one build to the next, in bytes: the cache of the whole engine is trimmed to it, also
+    /// what others have built with it. It is left alone when absent.
+    pub build_cache: Option<u64>,
 }
 
 /// Runs instances as containers.

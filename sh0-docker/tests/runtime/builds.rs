@@ -52,7 +52,8 @@ async fn variables_are_mounted_and_a_changed_one_is_a_new_build() {
     assert!(ran(&lines, 7), "{lines:?}");
     built.unwrap();
     assert!(lines.iter().all(|line| !line.contains("hunter3")), "{lines:?}");
-    bench.runtime.trim_build_cache().await.unwrap();
+    let options = DockerOptions { build_cache: Some(10_000_000_000), ..DockerOptions::default() };
+    DockerRuntime::new(bench.client.clone(), bench.platform, options).trim_build_cache().await.unwrap();
     bench.clean().await;
 }
 
@@ -90,5 +91,34 @@ async fn the_error_of_a_failed_step_has_its_last_lines() {
         }
         assert!(error.detail().len() < 1000, "{error}");
     }
+    bench.clean().await;
+}
+
+/// A Dockerfile of an owner's: without an id, a cache is named by its folder, which others have as well.
+#[tokio::test]
+async fn no_app_reads_or_writes_caches_of_another_one() {
+    let (Some(bench), Some(other)) = (Bench::new().await, Bench::new().await) else { return };
+    if !bench.runtime.build_mounts().await.unwrap() {
+        return;
+    }
+    // Two apps of one platform.
+    let other = Bench { runtime: bench.runtime.clone(), platform: bench.platform, ..other };
+    let ids = ["".to_owned(), "id=npm,".to_owned(), format!("id=../{}/npm,", bench.app)];
+    let dockerfile = |command: &str| {
+        let mounts = ids.iter().enumerate();
+        let mounts: String = mounts.map(|(at, id)| format!("--mount=type=cache,{id}target=/caches/{at} ")).collect();
+        format!("FROM BASE\nRUN : {}\nRUN {mounts}{command}\n", ulid::Ulid::generate())
+    };
+    let fill = dockerfile("touch /caches/0/mine /caches/1/mine /caches/2/mine; echo \"[$BUILDKIT_CACHE_MOUNT_NS]\"");
+    let look = dockerfile("echo \"found: $(find /caches -type f | sort | xargs)\"");
+    let (lines, built) = bench.build_with(None, &fill, "").await;
+    built.unwrap();
+    assert!(lines.iter().any(|line| line == "[]"), "{lines:?}");
+    for (who, found) in [(&other, "found:"), (&bench, "found: /caches/0/mine /caches/1/mine /caches/2/mine")] {
+        let (lines, built) = who.build_with(None, &look, "").await;
+        built.unwrap();
+        assert!(lines.iter().any(|line| line == found), "{lines:?}");
+    }
+    other.clean().await;
     bench.clean().await;
 }
