@@ -8,6 +8,7 @@
 //! | `labels` | what an instance belongs to, written on its container |
 //! | `context` | the build context, streamed as tar through `.dockerignore` |
 //! | `build` | images from trees, by BuildKit or the classic builder |
+//! | `failure` | why a build failed |
 //! | `artifacts` | images: pull, list, remove |
 //! | `instances` | containers: create, start, stop, inspect, list, wait |
 //! | `streams` | logs, exec, one-off runs, events |
@@ -24,6 +25,7 @@ mod artifacts;
 mod build;
 mod context;
 mod ending;
+mod failure;
 mod fault;
 mod instances;
 mod labels;

@@ -122,3 +122,38 @@ async fn no_app_reads_or_writes_caches_of_another_one() {
     other.clean().await;
     bench.clean().await;
 }
+
+#[tokio::test]
+async fn a_step_that_fails_is_told_from_one_beside_it() {
+    let Some(bench) = Bench::new().await else { return };
+    if !bench.runtime.build_mounts().await.unwrap() {
+        return;
+    }
+    let dockerfile = "FROM BASE AS other\nRUN for i in 1 2 3 4 5 6 7 8; do echo other $i; sleep 0.3; done\n\
+        FROM BASE AS failing\nRUN sleep 0.7; echo 'ERROR [it] the-reason'; exit 7\n\
+        FROM BASE\nCOPY --from=other /etc/hostname /a\nCOPY --from=failing /etc/hostname /b\n";
+    let (lines, built) = bench.build_with(None, dockerfile, "").await;
+    let error = built.unwrap_err();
+    assert!(error.detail().ends_with("; its last lines:\nERROR [it] the-reason"), "{error}: {lines:?}");
+    assert!(lines.iter().any(|line| line == "other 1"), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("ERROR [failing")).count(), 1, "{lines:?}");
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn only_an_image_that_is_missing_is_blamed() {
+    let Some(bench) = Bench::new().await else { return };
+    let buildkit = bench.runtime.build_mounts().await.unwrap().then_some(Builder::BuildKit);
+    for builder in buildkit.into_iter().chain([Builder::Classic]) {
+        let why = async |dockerfile| bench.build_with(Some(builder), dockerfile, "").await.1.unwrap_err();
+        let error = why("FROM BASE\nCOPY manifest.json .\n").await;
+        assert!(error.detail().starts_with("the image could not be built: "), "{builder:?}: {error}");
+        assert!(
+            error.detail().contains("manifest.json") && !error.detail().contains("printed"),
+            "{builder:?}: {error}"
+        );
+        let error = why("FROM BASE AS one\nFROM nobody.invalid/registry:1\n").await;
+        assert!(error.detail().starts_with("the image nobody.invalid/registry:1 is not here"), "{builder:?}: {error}");
+    }
+    bench.clean().await;
+}
