@@ -70,7 +70,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
-use sh0_core::model::{AppId, EnvKey, Plan, RelPath, Report};
+use sh0_core::model::{EnvKey, Plan, RelPath, Report};
 pub use sh0_core::model::{Export, ExportFile, ExportTarget};
 use sh0_core::traits::{CheckRequest, PlanRequest, Planner};
 pub use sh0_core::traits::{ExportCron, ExportEnv, ExportInput};
@@ -107,13 +107,9 @@ pub struct Options {
     pub build_secrets: Vec<EnvKey>,
     /// The builder is BuildKit: what package managers fetch is kept in cache mounts. The classic builder refuses them.
     pub buildkit: bool,
-    /// Part of the ids of cache mounts: builds with another one share nothing with these, and cannot put anything into
-    /// what these build from.
-    pub cache_scope: Option<AppId>,
 }
 
-/// Makes plans from folders: the [`Planner`] of the platform. What the builder can do, and for which app it builds, comes
-/// with each request.
+/// Makes plans from folders: the [`Planner`] of the platform. What the builder can do comes with each request.
 ///
 /// ```
 /// use sh0_build::{Detector, Options};
@@ -135,9 +131,9 @@ impl Detector {
 #[async_trait]
 impl Planner for Detector {
     async fn plan(&self, request: PlanRequest<'_>) -> Result<Plan> {
-        let PlanRequest { app, tree, settings, mounts, env } = request;
+        let PlanRequest { tree, settings, mounts, env } = request;
         let build_secrets = if mounts { env.to_vec() } else { Vec::new() };
-        let options = Options { build_secrets, buildkit: mounts, cache_scope: Some(app), ..self.options.clone() };
+        let options = Options { build_secrets, buildkit: mounts, ..self.options.clone() };
         // A few dozen small reads: less than a hand-over to another thread costs on most trees.
         deployable_plan(&open(tree)?, settings, &options)
     }

@@ -259,8 +259,7 @@ impl Dockerfile<'_> {
         let cache = |(id, folder): &(&str, &str)| {
             // Programs of the same name would meet in it.
             let locked = if *id == "cargo-target" { ",sharing=locked" } else { "" };
-            let scope = self.options.cache_scope.map(|app| format!("{app}-")).unwrap_or_default();
-            format!("--mount=type=cache,id=sh0-{scope}{id},target={folder}{locked} ")
+            format!("--mount=type=cache,id=sh0-{id},target={folder}{locked} ")
         };
         let secret = |key: &EnvKey| format!("{SECRET_MOUNT}{key},target=/run/secrets/{key} ");
         let caches = self.draft.recipe.caches.iter().map(cache);

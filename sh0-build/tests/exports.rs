@@ -146,3 +146,25 @@ fn what_the_plan_warns_of_is_told() {
         assert_eq!(made.notes.last(), shape.plan.warnings.first(), "{}", target.as_str());
     }
 }
+
+/// `seed` and its like run when somebody asks: what is exported does not start them.
+#[test]
+fn what_runs_once_is_not_kept_running() {
+    let shapes = shapes::all();
+    let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "everything").unwrap();
+    shape.plan.processes.insert("seed".parse().unwrap(), "node seed.js".to_owned());
+    for target in ExportTarget::ALL {
+        let made = export(&shape.input(), target);
+        let text: String = made.files.iter().map(|file| file.contents.as_str()).collect();
+        match target {
+            ExportTarget::Railway | ExportTarget::Render => {
+                assert!(made.notes.iter().any(|note| note.contains("Run it by hand: `node seed.js`")), "{made:?}");
+                assert!(!text.contains("startCommand = \"node seed.js\"") && !text.contains("name: everything-seed"));
+            }
+            ExportTarget::Compose | ExportTarget::Kubernetes => assert!(text.contains("replicas: 0"), "{text}"),
+            ExportTarget::Ecs => assert!(made.notes.iter().any(|note| note
+                == "seed: A task definition has no number of instances: make a service with --desired-count 0.")),
+            _ => {}
+        }
+    }
+}

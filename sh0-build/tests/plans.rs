@@ -7,10 +7,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use sh0_build::{Detector, DirTree, MemoryTree, Options, plan_tree};
-use sh0_core::model::{AppId, AppSettings, ImagePlan, Plan};
+use sh0_core::model::{AppSettings, ImagePlan, Plan};
 use sh0_core::traits::{PlanRequest, Planner};
-
-const APP: &str = "01m7zcbghdebna6yy0r2jp0mht";
 
 fn fixtures() -> Vec<(String, PathBuf)> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -63,8 +61,8 @@ async fn fixtures_have_the_plans_that_were_reviewed() {
     settings.set_omit_expression(true);
     let _bound = settings.bind_to_scope();
     for (name, folder) in fixtures() {
-        let (app, settings) = (APP.parse().unwrap(), AppSettings::default());
-        let request = PlanRequest { app, tree: &folder, settings: &settings, mounts: false, env: &[] };
+        let settings = AppSettings::default();
+        let request = PlanRequest { tree: &folder, settings: &settings, mounts: false, env: &[] };
         let plan = Detector::default().plan(request).await;
         insta::assert_snapshot!(name, print(plan));
     }
@@ -164,26 +162,6 @@ fn a_mirror_and_own_images_reach_the_dockerfile() {
     assert!(dockerfile(&options).contains("\nFROM mirror.example.com/hub/library/python:3.13-slim-bookworm\n"));
     let own = Options { base_images: [("python".to_owned(), "local/python:1".to_owned())].into(), ..options };
     assert!(dockerfile(&own).contains("\nFROM local/python:1 AS build\n"));
-}
-
-#[test]
-fn caches_of_apps_are_kept_apart() {
-    let tree = MemoryTree::from([
-        ("package.json", r#"{"scripts":{"start":"node a.js"},"dependencies":{"x":"1"}}"#),
-        ("package-lock.json", "{}"),
-    ]);
-    let id = |cache_scope| {
-        let options = Options { buildkit: true, cache_scope, ..Options::default() };
-        match plan_tree(&tree, &AppSettings::default(), &options).unwrap().image {
-            ImagePlan::Generated { dockerfile, .. } => {
-                dockerfile.split_once("--mount=type=cache,id=").unwrap().1.split(',').next().unwrap().to_owned()
-            }
-            other => panic!("{other:?}"),
-        }
-    };
-    let app: AppId = APP.parse().unwrap();
-    assert_eq!(id(None), "sh0-npm");
-    assert_eq!(id(Some(app)), format!("sh0-{app}-npm"));
 }
 
 #[test]

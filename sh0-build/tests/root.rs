@@ -288,6 +288,7 @@ fn a_fixed_port_is_found_in_the_folder() {
         let reason = plan.reasons.iter().find(|reason| reason.what == "port = 4000").unwrap();
         assert!(reason.file.as_ref().is_some_and(|file| file.starts_with("apps/docs/")), "{reason:?}");
         assert!(plan.warnings.iter().any(|warning| warning.starts_with("apps/docs/")), "{:?}", plan.warnings);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use sh0_core::Code;
 use sh0_core::model::*;
 use sh0_core::traits::*;
-use sh0_docker::client::{Client, ContainerSpec, Endpoint, RemoveContainer};
+use sh0_docker::client::{Client, ContainerSpec, Endpoint, RemoveContainer, RemoveImage};
 use sh0_docker::runtime::{DockerOptions, DockerRuntime};
 
 #[path = "runtime/builds.rs"]
@@ -238,6 +238,16 @@ async fn an_image_that_somebody_else_runs_stays_without_our_names() {
     assert!(bench.client.inspect_image(&artifact.id).await.unwrap().repo_tags.is_empty());
     assert!(bench.client.inspect_container(&theirs.id).await.unwrap().state.running);
     bench.client.remove_container(&theirs.id, RemoveContainer { force: true, ..Default::default() }).await.unwrap();
+
+    let (ours, theirs) = (format!("sh0/{}:again", bench.app), format!("operator/kept:{}", bench.app));
+    for name in [&ours, &theirs] {
+        bench.client.tag_image(&artifact.id, name).await.unwrap();
+    }
+    bench.runtime.remove_artifact(&artifact).await.unwrap();
+    let named = bench.client.inspect_image(&artifact.id).await.unwrap().repo_tags;
+    assert_eq!(named.iter().collect::<Vec<_>>(), [&theirs]);
+    bench.client.tag_image(&artifact.id, &ours).await.unwrap();
+    bench.client.remove_image(&theirs, RemoveImage::default()).await.unwrap();
 
     let name = bench.up(&bench.spec(&artifact, 0, "sleep 60")).await;
     bench.runtime.remove_artifact(&artifact).await.unwrap_err();

@@ -86,15 +86,16 @@ struct Process {
 impl<'a> App<'a> {
     fn new(input: &'a ExportInput<'a>, target: ExportTarget) -> App<'a> {
         let plan = input.plan;
-        let replicas =
-            |name: &str| input.scale.iter().find(|(known, _)| known.as_str() == name).map_or(1, |(_, count)| *count);
+        let replicas = |name: &str, usual: u32| {
+            input.scale.iter().find(|(known, _)| known.as_str() == name).map_or(usual, |(_, count)| *count)
+        };
         let mut processes: Vec<Process> = plan
             .processes
             .iter()
             .map(|(name, command)| Process {
                 name: name.as_str().to_owned(),
                 command: Some(command.clone()),
-                replicas: replicas(name.as_str()),
+                replicas: replicas(name.as_str(), name.usual_scale()),
                 web: name.as_str() == "web",
             })
             .collect();
@@ -102,7 +103,7 @@ impl<'a> App<'a> {
         let own = matches!(plan.image, ImagePlan::Dockerfile { .. } | ImagePlan::Pull) || plan.static_dir.is_some();
         if !processes.iter().any(|process| process.web) && (own || plan.start_command.is_some()) {
             let command = input.settings.start_command.clone().or(plan.start_command.clone().filter(|_| !own));
-            processes.insert(0, Process { name: "web".into(), command, replicas: replicas("web"), web: true });
+            processes.insert(0, Process { name: "web".into(), command, replicas: replicas("web", 1), web: true });
         }
         processes.sort_by_key(|process| (!process.web, process.name.clone()));
         App {
@@ -146,6 +147,17 @@ impl<'a> App<'a> {
     fn secrets(&self) -> impl Iterator<Item = &str> {
         let secret = |(key, value): (&'a EnvKey, &'a ExportEnv)| (*value == ExportEnv::Secret).then_some(key.as_str());
         self.input.env.iter().filter_map(secret)
+    }
+
+    /// Those that run, for platforms that have no service without an instance; the others are said to be left out.
+    fn running(&self, notes: &mut Vec<String>) -> Vec<&Process> {
+        let (running, idle): (Vec<_>, Vec<_>) =
+            self.processes.iter().partition(|process| process.web || process.replicas > 0);
+        notes.extend(idle.iter().map(|process| {
+            let command = process.command.as_deref().unwrap_or_default();
+            format!("{} is left out: it runs no instance. Run it by hand: `{command}`.", process.name)
+        }));
+        running
     }
 
     /// The Dockerfile to build from, and the files that have to be written for it. Compose builds with BuildKit; other

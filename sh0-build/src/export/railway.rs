@@ -21,13 +21,14 @@ pub(super) fn export(app: &App<'_>) -> Written {
     if app.memory_mib().is_some() || app.millicpus().is_some() || app.input.settings.resources.pids.is_some() {
         common.push("Limits are settings of the service.".into());
     }
-    let one = app.processes.len() + app.input.crons.len() == 1;
+    let processes = app.running(&mut common);
+    let one = processes.len() + app.input.crons.len() == 1;
     let name = |service: &str| if one { "railway.toml".to_owned() } else { format!("railway.{service}.toml") };
     if !one {
         common.push("Each process is a service of its own: set its config file path to its file.".into());
     }
     let mut all = common.clone();
-    for process in &app.processes {
+    for process in processes {
         let mut notes = common.clone();
         if process.web && !app.input.domains.is_empty() {
             let note = format!("Host names are added to the service: {}.", app.input.domains.join(", "));

@@ -14,7 +14,7 @@ pub(super) fn export(app: &App<'_>) -> Written {
         services.push(files(app, folder).into());
     } else {
         let source = source(app, &mut export, &mut notes);
-        for process in &app.processes {
+        for process in app.running(&mut notes) {
             let kind = if process.web { "web" } else { "worker" };
             // A service with a disk cannot have more.
             let has_disk = process.web && !app.volumes().is_empty();

@@ -46,28 +46,31 @@ impl Engine {
         let limit = Duration::from(check.start_period);
         let (mut waited, mut looked, mut pause, mut good) = (Duration::ZERO, Duration::ZERO, FIRST_PAUSE, 0);
         let mut addr = self.alive(runtime, wanted, fresh).await?.endpoint;
-        let (mut last, mut retries) = (Probe::Refused, check.retries);
+        let mut retries = check.retries;
         loop {
-            if let Some(addr) = addr {
-                let began = self.now();
-                last = self.inner.backends.prober.probe(addr, check).await;
-                waited += elapsed(began, self.now());
-                if last == Probe::Healthy {
-                    good += 1;
-                    if good >= check.successes.max(1) {
-                        // A server that answers and dies is not ready; one that lives is the one that answered.
-                        self.alive(runtime, wanted, fresh).await?;
-                        return Ok(Some(Upstream { instance: wanted.name.clone(), addr }));
-                    }
-                } else {
-                    good = 0;
+            let last = match addr {
+                Some(addr) => {
+                    let began = self.now();
+                    let seen = self.inner.backends.prober.probe(addr, check).await;
+                    waited += elapsed(began, self.now());
+                    seen
                 }
+                None => Probe::Refused,
+            };
+            good = if last == Probe::Healthy { good + 1 } else { 0 };
+            if let Some(addr) = addr.filter(|_| good >= check.successes.max(1)) {
+                // A server that answers and dies is not ready; one that lives is the one that answered.
+                self.alive(runtime, wanted, fresh).await?;
+                return Ok(Some(Upstream { instance: wanted.name.clone(), addr }));
             }
             if waited >= limit {
-                if retries == 0 {
-                    return Err(self.never_ready(runtime, wanted, addr, &last, waited).await);
+                // One that answers well is not given up before it has done so as often as it should.
+                if last != Probe::Healthy {
+                    if retries == 0 {
+                        return Err(self.never_ready(runtime, wanted, addr, &last, waited).await);
+                    }
+                    retries -= 1;
                 }
-                retries -= 1;
                 pause = check.interval.into();
             }
             self.sleep(pause).await;
@@ -129,7 +132,8 @@ impl Engine {
                 format!("answered its health check with HTTP {status} for {seconds} s; a 2xx or 3xx is healthy")
             }
             (Some(_), Probe::Unreachable(how)) => format!("opened its port but did not answer its health check: {how}"),
-            (Some(_), Probe::Healthy) => format!("was healthy only now and then within {seconds} s"),
+            // The last probe of one that has failed was not.
+            (Some(_), Probe::Healthy) => format!("was not healthy often enough within {seconds} s"),
         };
         failed(&wanted.name, &reason, &self.last_lines(runtime, &wanted.name).await)
     }

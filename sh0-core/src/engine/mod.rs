@@ -183,6 +183,7 @@ impl Engine {
             cancels: Mutex::default(),
             stale_routes: Mutex::default(),
             routes_changed: Notify::new(),
+            caches_grew: Notify::new(),
             in_force: Mutex::default(),
             generation: watch::channel(0).0,
             collected: Mutex::default(),

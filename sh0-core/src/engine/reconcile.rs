@@ -36,6 +36,8 @@ impl Engine {
             self.spawn(async move { engine.watch_runtime(kind).await });
         }
         let engine = self.for_task();
+        self.spawn(async move { engine.trim_caches().await });
+        let engine = self.for_task();
         self.spawn(async move {
             engine.resume().await;
             loop {

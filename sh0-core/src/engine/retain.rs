@@ -75,7 +75,20 @@ impl Engine {
                 runtime.remove_artifact(&artifact).await?;
             }
         }
-        runtime.trim_build_cache().await
+        self.inner.caches_grew.notify_one();
+        Ok(())
+    }
+
+    /// Trims what builds keep whenever retention has run. A task of its own: it may take minutes, and no app waits for it.
+    pub(crate) async fn trim_caches(&self) {
+        loop {
+            self.inner.caches_grew.notified().await;
+            for (kind, runtime) in &self.inner.backends.runtimes {
+                if let Err(error) = runtime.trim_build_cache().await {
+                    tracing::warn!(%kind, %error, "what builds keep could not be trimmed; the next deployment has it tried again");
+                }
+            }
+        }
     }
 
     /// Forgets the deployments that are over and beyond retention, with all that was told of them, and the releases that

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Engine;
-use super::repo::{AppRow, Row};
+use super::repo::{AppRow, PlatformRow, Row};
 use super::state::lock;
-use crate::Result;
 use crate::model::{App, AppId, AppName, Desired, Domain, HostName, Project, ProjectId};
 use crate::traits::{Listener, Route, RouteTable, Target};
+use crate::{Error, Result};
 
 /// Between two tries when the proxy does not take a table.
 const RETRY: Duration = Duration::from_millis(500);
@@ -162,10 +162,25 @@ impl Engine {
         }
     }
 
+    /// Whether the host name is one that an app may have from its first day.
+    pub(crate) fn is_own_host(&self, host: &HostName) -> bool {
+        self.labels_of_own(host).is_some()
+    }
+
+    fn labels_of_own<'a>(&self, host: &'a HostName) -> Option<&'a str> {
+        host.as_str().strip_suffix(&self.inner.config.base_domain)?.strip_suffix('.')
+    }
+
+    /// Apps' own hosts, and domains that could be one, are given one at a time, since no unique key holds for both: who
+    /// gives one reads this first and updates it in the same commit. Of two at once the second has to look again.
+    pub(crate) async fn turn_of_hosts(&self) -> Result<Row<PlatformRow>> {
+        let row = self.repo().get::<PlatformRow>(PlatformRow::ID).await?;
+        row.ok_or_else(|| Error::internal("the platform's own record is missing: restore a backup"))
+    }
+
     /// The app to which a host name belongs from its first day.
     pub(crate) async fn owner_of(&self, host: &HostName) -> Result<Option<AppId>> {
-        let suffix = format!(".{}", self.inner.config.base_domain);
-        let Some(labels) = host.as_str().strip_suffix(&suffix) else { return Ok(None) };
+        let Some(labels) = self.labels_of_own(host) else { return Ok(None) };
         let default = self.inner.platform.default_project;
         let (name, project) = match labels.split_once('.') {
             None => (labels, Some(default)),

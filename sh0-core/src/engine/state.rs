@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     /// Apps whose routes the router must read again.
     pub(crate) stale_routes: Mutex<BTreeSet<AppId>>,
     pub(crate) routes_changed: Notify,
+    /// Retention has run: builds may keep more than they should.
+    pub(crate) caches_grew: Notify,
     /// The revision of each app's record whose routes the proxy has in force.
     pub(crate) in_force: Mutex<BTreeMap<AppId, u64>>,
     /// The generation that the proxy has in force.

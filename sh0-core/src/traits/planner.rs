@@ -4,7 +4,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::Result;
-use crate::model::{AppId, AppName, AppSettings, EnvKey, Export, ExportTarget, Plan, ProcessName, Report, Timestamp};
+use crate::model::{AppName, AppSettings, EnvKey, Export, ExportTarget, Plan, ProcessName, Report, Timestamp};
 
 /// Knows source trees: how they are built and started, what in them will hurt, how other platforms write that down. Reads
 /// the tree, changes nothing.
@@ -26,8 +26,6 @@ pub trait Planner: Send + Sync {
 /// What to plan.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanRequest<'a> {
-    /// The app. What package managers keep between its builds is its own.
-    pub app: AppId,
     /// The tree.
     pub tree: &'a Path,
     /// The settings of the app, which override what is detected.
@@ -62,7 +60,7 @@ pub struct ExportInput<'a> {
     pub plan: &'a Plan,
     /// Its port, health check, resources, volumes and release command.
     pub settings: &'a AppSettings,
-    /// How many instances of each process; 1 when absent.
+    /// How many instances of each process; its [`usual_scale`](ProcessName::usual_scale) when absent.
     pub scale: BTreeMap<ProcessName, u32>,
     /// Its variables.
     pub env: BTreeMap<EnvKey, ExportEnv>,

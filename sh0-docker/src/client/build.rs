@@ -100,7 +100,7 @@ pub struct BuildOptions {
 }
 
 /// A running build; see [`ProgressStream`]. What BuildKit tells of steps comes as lines in [`Progress::stream`], as the
-/// classic builder's does.
+/// classic builder's does, and with the step of each in [`Progress::steps`].
 #[derive(Debug)]
 pub struct Build {
     progress: ProgressStream,
@@ -123,7 +123,8 @@ impl Build {
     fn tell(&mut self, mut progress: Progress) -> Result<Progress> {
         if let Some(trace) = progress.take_trace() {
             let read = STANDARD.decode(trace).ok().and_then(|message| self.transcript.add(&message).ok());
-            let text = read.ok_or_else(|| Error::head("the progress of the build cannot be read"))?;
+            progress.steps = read.ok_or_else(|| Error::head("the progress of the build cannot be read"))?;
+            let text: String = progress.steps.iter().map(|line| format!("{line}\n")).collect();
             progress.stream = Some(text).filter(|text| !text.is_empty());
         }
         Ok(progress)

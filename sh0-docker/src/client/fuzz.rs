@@ -90,7 +90,8 @@ pub fn refusal(status: u16, body: &[u8]) -> Error {
 /// Messages of BuildKit's progress: what they tell.
 pub fn progress(messages: &[&[u8]]) -> String {
     let mut transcript = Transcript::default();
-    messages.iter().filter_map(|message| transcript.add(message).ok()).collect()
+    let lines = messages.iter().filter_map(|message| transcript.add(message).ok()).flatten();
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// A question of a build's session.

@@ -43,6 +43,7 @@ pub use archive::{PathStat, PutArchive};
 pub use auth::{RegistryAuth, Secret};
 pub use body::{ByteStream, JsonStream};
 pub use build::{Build, BuildOptions, Builder};
+pub use buildkit::StepLine;
 pub use containers::{
     Created, Exit, ListContainers, Processes, RemoveContainer, StopOptions, UpdateResources, Wait, WaitCondition,
 };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     body::JsonStream,
+    buildkit::StepLine,
     error::{Error, Result},
 };
 
@@ -29,6 +30,9 @@ pub struct Progress {
     /// How far it is.
     #[serde(default, rename = "progressDetail")]
     pub detail: Option<ProgressDetail>,
+    /// What `stream` says, of a build by BuildKit: which step is meant by each line.
+    #[serde(skip)]
+    pub steps: Vec<StepLine>,
     #[serde(default)]
     aux: Option<Aux>,
     #[serde(default, rename = "errorDetail")]

@@ -89,9 +89,21 @@ impl DockerRuntime {
         }
     }
 
-    /// Removes an image that was built, with every name. Where somebody else runs a container or has built an image from
-    /// it, it only loses the names that are ours: nobody asked for theirs to be touched.
+    /// Removes an image that was built. Where somebody else has given it a name, runs a container or has built an image
+    /// from it, it only loses the names that are ours: nobody asked for theirs to be touched.
     async fn discard(&self, id: &str) -> Result<()> {
+        let image = match self.client.inspect_image(id).await {
+            Err(error) if error.is_not_found() => return Ok(()),
+            image => image.map_err(told)?,
+        };
+        let (ours, theirs): (Vec<_>, Vec<_>) = image.repo_tags.iter().partition(|name| name.starts_with(HELD));
+        if !theirs.is_empty() {
+            for name in ours {
+                self.remove(name, false).await?;
+            }
+            tracing::debug!(id, ?theirs, "an image stays");
+            return Ok(());
+        }
         let refused = match self.client.remove_image(id, RemoveImage { force: true, keep_parents: false }).await {
             Err(error) if error.is_conflict() => error,
             Err(error) if !error.is_not_found() => return Err(told(error)),
@@ -103,8 +115,7 @@ impl DockerRuntime {
         if users.iter().any(|container| labels::read(&container.labels).is_some()) {
             return Err(told(refused));
         }
-        let image = self.client.inspect_image(id).await.map_err(told)?;
-        for name in image.repo_tags.iter().filter(|name| name.starts_with(HELD)) {
+        for name in ours {
             // With force the engine takes the last name, too; what runs keeps the image.
             self.remove(name, true).await?;
         }

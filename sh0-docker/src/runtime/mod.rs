@@ -8,6 +8,7 @@
 //! | `labels` | what an instance belongs to, written on its container |
 //! | `context` | the build context, streamed as tar through `.dockerignore` |
 //! | `build` | images from trees, by BuildKit or the classic builder |
+//! | `failure` | why a build failed |
 //! | `artifacts` | images: pull, list, remove |
 //! | `instances` | containers: create, start, stop, inspect, list, wait |
 //! | `streams` | logs, exec, one-off runs, events |
@@ -24,6 +25,7 @@ mod artifacts;
 mod build;
 mod context;
 mod ending;
+mod failure;
 mod fault;
 mod instances;
 mod labels;
@@ -63,6 +65,9 @@ pub struct DockerOptions {
     pub subnet: Option<Subnet>,
     /// The builder of images; what the engine has when absent.
     pub builder: Option<Builder>,
+    /// What BuildKit may keep from one build to the next, in bytes: the cache of the whole engine is trimmed to it, also
+    /// what others have built with it. It is left alone when absent.
+    pub build_cache: Option<u64>,
 }
 
 /// Runs instances as containers.

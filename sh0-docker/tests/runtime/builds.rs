@@ -52,7 +52,8 @@ async fn variables_are_mounted_and_a_changed_one_is_a_new_build() {
     assert!(ran(&lines, 7), "{lines:?}");
     built.unwrap();
     assert!(lines.iter().all(|line| !line.contains("hunter3")), "{lines:?}");
-    bench.runtime.trim_build_cache().await.unwrap();
+    let options = DockerOptions { build_cache: Some(10_000_000_000), ..DockerOptions::default() };
+    DockerRuntime::new(bench.client.clone(), bench.platform, options).trim_build_cache().await.unwrap();
     bench.clean().await;
 }
 
@@ -89,6 +90,70 @@ async fn the_error_of_a_failed_step_has_its_last_lines() {
             assert!(error.detail().contains(word), "{builder:?}, {word}: {error}");
         }
         assert!(error.detail().len() < 1000, "{error}");
+    }
+    bench.clean().await;
+}
+
+/// A Dockerfile of an owner's: without an id, a cache is named by its folder, which others have as well.
+#[tokio::test]
+async fn no_app_reads_or_writes_caches_of_another_one() {
+    let (Some(bench), Some(other)) = (Bench::new().await, Bench::new().await) else { return };
+    if !bench.runtime.build_mounts().await.unwrap() {
+        return;
+    }
+    // Two apps of one platform.
+    let other = Bench { runtime: bench.runtime.clone(), platform: bench.platform, ..other };
+    let ids = ["".to_owned(), "id=npm,".to_owned(), format!("id=../{}/npm,", bench.app)];
+    let dockerfile = |command: &str| {
+        let mounts = ids.iter().enumerate();
+        let mounts: String = mounts.map(|(at, id)| format!("--mount=type=cache,{id}target=/caches/{at} ")).collect();
+        format!("FROM BASE\nRUN : {}\nRUN {mounts}{command}\n", ulid::Ulid::generate())
+    };
+    let fill = dockerfile("touch /caches/0/mine /caches/1/mine /caches/2/mine; echo \"[$BUILDKIT_CACHE_MOUNT_NS]\"");
+    let look = dockerfile("echo \"found: $(find /caches -type f | sort | xargs)\"");
+    let (lines, built) = bench.build_with(None, &fill, "").await;
+    built.unwrap();
+    assert!(lines.iter().any(|line| line == "[]"), "{lines:?}");
+    for (who, found) in [(&other, "found:"), (&bench, "found: /caches/0/mine /caches/1/mine /caches/2/mine")] {
+        let (lines, built) = who.build_with(None, &look, "").await;
+        built.unwrap();
+        assert!(lines.iter().any(|line| line == found), "{lines:?}");
+    }
+    other.clean().await;
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_told_from_one_beside_it() {
+    let Some(bench) = Bench::new().await else { return };
+    if !bench.runtime.build_mounts().await.unwrap() {
+        return;
+    }
+    let dockerfile = "FROM BASE AS other\nRUN for i in 1 2 3 4 5 6 7 8; do echo other $i; sleep 0.3; done\n\
+        FROM BASE AS failing\nRUN sleep 0.7; echo 'ERROR [it] the-reason'; exit 7\n\
+        FROM BASE\nCOPY --from=other /etc/hostname /a\nCOPY --from=failing /etc/hostname /b\n";
+    let (lines, built) = bench.build_with(None, dockerfile, "").await;
+    let error = built.unwrap_err();
+    assert!(error.detail().ends_with("; its last lines:\nERROR [it] the-reason"), "{error}: {lines:?}");
+    assert!(lines.iter().any(|line| line == "other 1"), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with("ERROR [failing")).count(), 1, "{lines:?}");
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn only_an_image_that_is_missing_is_blamed() {
+    let Some(bench) = Bench::new().await else { return };
+    let buildkit = bench.runtime.build_mounts().await.unwrap().then_some(Builder::BuildKit);
+    for builder in buildkit.into_iter().chain([Builder::Classic]) {
+        let why = async |dockerfile| bench.build_with(Some(builder), dockerfile, "").await.1.unwrap_err();
+        let error = why("FROM BASE\nCOPY manifest.json .\n").await;
+        assert!(error.detail().starts_with("the image could not be built: "), "{builder:?}: {error}");
+        assert!(
+            error.detail().contains("manifest.json") && !error.detail().contains("printed"),
+            "{builder:?}: {error}"
+        );
+        let error = why("FROM BASE AS one\nFROM nobody.invalid/registry:1\n").await;
+        assert!(error.detail().starts_with("the image nobody.invalid/registry:1 is not here"), "{builder:?}: {error}");
     }
     bench.clean().await;
 }

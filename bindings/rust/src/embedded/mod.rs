@@ -39,6 +39,10 @@ use crate::{Platform, Sh0};
 /// Requests that the proxy has begun may go on for so long at the end.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// What the builder of a Docker Engine may keep from one build to the next, in bytes.
+#[cfg(feature = "docker")]
+const BUILD_CACHE: u64 = 10_000_000_000;
+
 impl Sh0 {
     /// Opens the platform in `config.data`: it takes up what was interrupted, and runs until [`Sh0::shutdown`] or until
     /// the last clone is dropped. [`Code::Conflict`](crate::Code::Conflict) names the process that already has it open.
@@ -159,7 +163,12 @@ async fn docker(config: &Config, root: &Path, platform: PlatformId) -> Result<Op
     }
     std::fs::write(&known, b"")?;
     let subnet = config.docker_subnet.as_ref().map(|subnet| subnet.parse()).transpose()?;
-    let options = DockerOptions { static_server: config.static_server.clone(), subnet, ..DockerOptions::default() };
+    let options = DockerOptions {
+        static_server: config.static_server.clone(),
+        subnet,
+        build_cache: Some(BUILD_CACHE),
+        ..DockerOptions::default()
+    };
     Ok(Some(Arc::new(DockerRuntime::new(Client::new(endpoint, ClientOptions::default()), platform, options))))
 }
 

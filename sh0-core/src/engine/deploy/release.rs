@@ -53,7 +53,7 @@ impl Deploy<'_> {
         let env = self.build_env().await?;
         let names: Vec<EnvKey> = env.keys().cloned().collect();
         let mounts = runtime.build_mounts().await?;
-        let request = PlanRequest { app: self.app.app.id, tree: &dir, settings, mounts, env: &names };
+        let request = PlanRequest { tree: &dir, settings, mounts, env: &names };
         let plan = engine.inner.backends.planner.plan(request).await?;
         let tree = plan.root.as_ref().map_or(dir.clone(), |root| dir.join(root.as_str()));
         self.tell(EventKind::Note { text: summary(&plan) })?;

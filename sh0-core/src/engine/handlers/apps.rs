@@ -77,6 +77,7 @@ impl Handle<CreateApp> for Engine {
                 format!("there is an app `{}` in the project `{}` already; choose another name", op.name, project.name);
             return Err(Error::conflict(text));
         }
+        let turn = self.turn_of_hosts().await?;
         self.check_own_host(project.id, &op.name, None).await?;
         check_settings(&op.settings)?;
         check_scale(&op.scale)?;
@@ -105,6 +106,7 @@ impl Handle<CreateApp> for Engine {
             let mut change = cx.change();
             change.create(&AppRow { app: app.clone(), next_release: 1, deleting: None })?;
             change.create(&EnvRow { app: id, vars })?;
+            change.update(&turn)?;
             change.routes(id);
         }
         self.shown(app).await
@@ -121,7 +123,9 @@ impl Handle<UpdateApp> for Engine {
         if let Some(port) = op.port.filter(|port| *port != app.port) {
             app.port = self.free_port(Some(port)).await?;
         }
+        let mut turn = None;
         if let Some(name) = op.name.filter(|name| *name != app.name) {
+            turn = Some(self.turn_of_hosts().await?);
             if self.repo().find::<AppRow>(&AppRow::name_key(app.project, &name)).await?.is_some() {
                 return Err(Error::conflict(format!(
                     "there is an app `{name}` in the project already; choose another name"
@@ -143,6 +147,9 @@ impl Handle<UpdateApp> for Engine {
         {
             let mut change = cx.change();
             change.update(&row)?;
+            if let Some(turn) = turn {
+                change.update(&turn)?;
+            }
             change.routes(app.id);
         }
         self.shown(app).await

@@ -25,6 +25,10 @@ impl Handle<AddDomain> for Engine {
         let row = self.find_unlocked(&op.app).await?;
         let app = row.value.app.id;
         let key = domain_key(&op.host, op.path.as_ref());
+        let turn = match self.is_own_host(&op.host) {
+            true => Some(self.turn_of_hosts().await?),
+            false => None,
+        };
         if let Some(owner) = self.owner_of(&op.host).await? {
             let whose = self.name_of(owner).await?;
             let text = format!("{} is the own host of {whose}, and leads there with every path", op.host);
@@ -48,6 +52,9 @@ impl Handle<AddDomain> for Engine {
         };
         let mut change = cx.change();
         change.create(&domain)?;
+        if let Some(turn) = turn {
+            change.update(&turn)?;
+        }
         // A lock or a destroy that comes in between makes this read again.
         change.check::<AppRow>(row.value.id(), Some(row.revision));
         change.routes(app);

@@ -77,6 +77,29 @@ async fn retries_come_after_the_start_period() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn good_answers_use_up_no_retries() {
+    let (world, engine) = open_shop().await;
+    // Two bad answers after the start period, then four good ones.
+    world.runtime.script("slow", Behaviour::HealthyAfter(7));
+    let mut settings = seen(&world, &engine).await.settings;
+    settings.health.interval = Millis(1_000);
+    settings.health.start_period = Millis(100);
+    settings.health.successes = 4;
+    for (retries, state) in [(1, DeploymentState::Failed), (2, DeploymentState::Live)] {
+        settings.health.retries = retries;
+        let update = UpdateApp {
+            app: "shop".parse().unwrap(),
+            name: None,
+            port: None,
+            source: None,
+            settings: Some(settings.clone()),
+        };
+        call(&engine, update).await.unwrap();
+        assert_eq!(deployed(&world, &engine, from("shop", "slow")).await.state, state, "{retries} retries");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn successes_must_follow_each_other() {
     let (world, engine) = open_shop().await;
     world.runtime.script("flaps", Behaviour::Flaps);

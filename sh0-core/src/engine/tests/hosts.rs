@@ -1,14 +1,20 @@
 //! An app's own host is its alone; any other may be shared by path.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
 use super::{Engine, open_shop};
-use crate::Code;
 use crate::model::AppId;
 use crate::ops::apps::{CreateApp, UpdateApp};
 use crate::ops::domains::AddDomain;
 use crate::ops::projects::CreateProject;
-use crate::testkit::fakes::{World, app, call};
+use crate::testkit::fakes::{FakeStore, World, app, call};
+use crate::traits::{Batch, Entry, Kind, Query, Record, Store};
+use crate::{Code, Result};
 
-async fn add(engine: &Engine, to: AppId, host: &str, path: Option<&str>) -> crate::Result<()> {
+async fn add(engine: &Engine, to: AppId, host: &str, path: Option<&str>) -> Result<()> {
     let path = path.map(|path| path.parse().unwrap());
     call(engine, AddDomain { app: to.into(), host: host.parse().unwrap(), path }).await.map(drop)
 }
@@ -103,4 +109,58 @@ async fn an_app_of_another_project_is_named_with_it() {
     add(&engine, wiki, "wiki.localhost", Some("/x")).await.unwrap();
     let error = call(&engine, app("wiki")).await.unwrap_err();
     assert!(error.detail().contains("the app `team/wiki`"), "{error:?}");
+}
+
+/// Lets others run before each of its calls.
+struct Turns(FakeStore);
+
+#[async_trait]
+impl Store for Turns {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+    async fn get(&self, kind: Kind, id: &str) -> Result<Option<Record>> {
+        tokio::task::yield_now().await;
+        self.0.get(kind, id).await
+    }
+    async fn find(&self, kind: Kind, unique: &str) -> Result<Option<Record>> {
+        tokio::task::yield_now().await;
+        self.0.find(kind, unique).await
+    }
+    async fn list(&self, query: &Query) -> Result<Vec<Record>> {
+        tokio::task::yield_now().await;
+        self.0.list(query).await
+    }
+    async fn commit(&self, batch: Batch) -> Result<u64> {
+        tokio::task::yield_now().await;
+        self.0.commit(batch).await
+    }
+    async fn read(&self, stream: &str, after: u64, limit: usize) -> Result<Vec<Entry>> {
+        self.0.read(stream, after, limit).await
+    }
+    async fn claim(&self) -> Result<u64> {
+        self.0.claim().await
+    }
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.0.watch()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_who_want_it_at_once_one_gets_it() {
+    let world = World::over(Arc::new(Turns(FakeStore::default())));
+    let engine = world.open().await.unwrap();
+    let blog = call(&engine, app("blog")).await.unwrap().id;
+    let news = call(&engine, app("news")).await.unwrap().id;
+    let (created, added) = tokio::join!(call(&engine, app("wiki")), add(&engine, blog, "wiki.localhost", Some("/x")));
+    let (renamed, shared) =
+        tokio::join!(call(&engine, rename(news, "docs")), add(&engine, blog, "docs.localhost", None));
+    for (own, domain) in [(created.map(drop), added), (renamed.map(drop), shared)] {
+        let refused = match (own, domain) {
+            (Ok(()), Err(refused)) | (Err(refused), Ok(())) => refused,
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(refused.code(), Code::Conflict);
+        assert!(refused.detail().contains("the app `"), "told as if one had come after the other: {refused:?}");
+    }
 }

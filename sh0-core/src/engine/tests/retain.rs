@@ -11,6 +11,7 @@ use crate::ops::env::SetEnv;
 use crate::ops::releases::{ListReleases, Rollback};
 use crate::testkit::chaos::{Faults, Mode, wrap};
 use crate::testkit::fakes::{Behaviour, FakeStore, World, app, call, from};
+use crate::traits::{Kind, Query};
 use crate::{Code, Result};
 
 fn back(to: u64) -> Rollback {
@@ -178,6 +179,36 @@ async fn retention_survives_faults() {
             if faults.hit().is_none() {
                 break;
             }
+        }
+    }
+}
+
+/// What builds keep is trimmed beside everything else.
+#[tokio::test(start_paused = true)]
+async fn no_app_waits_for_caches_to_be_trimmed() {
+    for mode in [Mode::Hangs, Mode::Refused(Code::Internal)] {
+        for k in 1.. {
+            let (mut world, faults) = (World::new(FakeStore::default()), Faults::default());
+            world.config.keep_deployments = 1;
+            let engine = Engine::open(wrap(world.backends(), &faults), world.config.clone()).await.unwrap();
+            prepare(&world, &engine).await.unwrap();
+            faults.arm(k, mode);
+            let asked = call(&engine, from("shop", "three")).await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let hit = faults.hit().expect("it is trimmed after a deployment");
+            if hit != "runtime.trim_build_cache" {
+                continue;
+            }
+            faults.disarm();
+            for deployment in [asked.unwrap(), call(&engine, from("shop", "four")).await.unwrap()] {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                let all = world.deployments(&engine, &"shop".parse().unwrap()).await.unwrap();
+                assert!(all.iter().all(|one| one.id != deployment.id || one.state == DeploymentState::Live), "{all:?}");
+            }
+            assert_eq!(numbers(&engine).await[0], 4);
+            let waits = world.store.list(&Query::all(Kind("prune"))).await.unwrap();
+            assert!(waits.is_empty(), "retention is done: {waits:?}");
+            break;
         }
     }
 }

@@ -27,4 +27,5 @@ mod tests;
 #[cfg(any(fuzzing, test))]
 pub(super) use session::survive_question;
 pub(super) use session::{BuildSession, Offer};
+pub use trace::StepLine;
 pub(super) use trace::Transcript;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::super::{
-    BuildOptions, Builder, Error, Progress, Result,
+    BuildOptions, Builder, Error, Filters, Progress, Result,
     fake::{Fake, Step, answer, chunked, cut_chunked},
 };
 
@@ -112,4 +112,15 @@ async fn an_engine_without_sessions_says_so() {
     let options = BuildOptions { builder: Builder::BuildKit, ..BuildOptions::default() };
     let error = fake.client.build_image(&options, stream::empty()).await.unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_bound_of_the_cache_has_a_name_for_each_version() {
+    for (version, bound) in [("1.41", "keep-storage"), ("1.47", "keep-storage"), ("1.48", "reserved-space")] {
+        let answer = answer("200 OK", "application/json", "{\"CachesDeleted\":[\"a\"],\"SpaceReclaimed\":7}");
+        let fake = Fake::new(vec![vec![Step::Ping(version), Step::Read, Step::Send(answer)]]);
+        let pruned = fake.client.prune_build_cache(false, 10_000, &Filters::new()).await.unwrap();
+        assert_eq!(pruned.freed_bytes, Some(7));
+        assert_eq!(fake.lines()[1], format!("POST /v{version}/build/prune?{bound}=10000 HTTP/1.1"));
+    }
 }

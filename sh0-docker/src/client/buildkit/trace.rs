@@ -4,15 +4,59 @@
 //! again when another one has printed meanwhile.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
 use super::wire::{Fields, Malformed, Value};
 
-/// Stands before the name of a step that failed.
-const FAILED: &str = "ERROR ";
+/// How the error of a step ends that was given up for another one (Go's `context.Canceled`).
+const CANCELED: &str = "context canceled";
 /// Steps of one build that are told of.
 const STEPS: usize = 10_000;
 /// Longest line, in bytes; what has no end by then is handed out without one.
 const LINE: usize = 64 * 1024;
+
+/// A line of what BuildKit tells of a build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepLine {
+    /// A step begins, or comes back after another one has printed.
+    Step {
+        /// Its name, such as `[build 2/4] RUN npm ci`.
+        name: Arc<str>,
+        /// Its result was there already.
+        cached: bool,
+    },
+    /// A step has printed it.
+    Printed {
+        /// Its name.
+        step: Arc<str>,
+        /// What it printed, without line end.
+        text: String,
+    },
+    /// A step has failed, and not for another one that did.
+    Failed {
+        /// Its name.
+        step: Arc<str>,
+        /// Why.
+        error: String,
+    },
+    /// BuildKit warns of something.
+    Warning(String),
+}
+
+impl fmt::Display for StepLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step { name, cached: false } => f.write_str(name),
+            Self::Step { name, cached: true } => write!(f, "CACHED {name}"),
+            Self::Printed { text, .. } => f.write_str(text),
+            // Why is for the error of the build to say.
+            Self::Failed { step, .. } => write!(f, "ERROR {step}"),
+            Self::Warning(text) => write!(f, "warning: {text}"),
+        }
+    }
+}
 
 #[derive(Default)]
 struct Vertex {
@@ -21,7 +65,7 @@ struct Vertex {
     cached: bool,
     started: bool,
     completed: bool,
-    failed: bool,
+    error: String,
 }
 
 #[derive(Default)]
@@ -65,7 +109,7 @@ impl Vertex {
                 (4, value) => vertex.cached = value.flag()?,
                 (5, _) => vertex.started = true,
                 (6, _) => vertex.completed = true,
-                (7, value) => vertex.failed = !value.bytes()?.is_empty(),
+                (7, value) => vertex.error = value.text()?,
                 _ => {}
             }
         }
@@ -100,7 +144,7 @@ fn warning(message: &[u8]) -> Result<Option<String>, Malformed> {
 
 #[derive(Debug, Default)]
 struct Step {
-    name: String,
+    name: Arc<str>,
     told: bool,
     ended: bool,
     /// The beginnings of lines whose ends have not come: of standard output, of standard error.
@@ -116,10 +160,10 @@ pub(crate) struct Transcript {
 }
 
 impl Transcript {
-    /// The lines that a message adds, each with its end.
-    pub(crate) fn add(&mut self, message: &[u8]) -> Result<String, Malformed> {
+    /// The lines that a message adds.
+    pub(crate) fn add(&mut self, message: &[u8]) -> Result<Vec<StepLine>, Malformed> {
         let status = Status::read(message)?;
-        let mut text = String::new();
+        let mut lines = Vec::new();
         let mut ended = Vec::new();
         for vertex in status.vertexes {
             if self.steps.len() >= STEPS && !self.steps.contains_key(&vertex.digest) {
@@ -127,31 +171,31 @@ impl Transcript {
             }
             let step = self.steps.entry(vertex.digest.clone()).or_default();
             if !vertex.name.is_empty() {
-                step.name = vertex.name;
+                step.name = vertex.name.into();
             }
             if vertex.started && !step.told {
                 step.told = true;
                 if !is_inner(&step.name) {
-                    line(&mut text, if vertex.cached { "CACHED " } else { "" }, &step.name);
+                    lines.push(StepLine::Step { name: step.name.clone(), cached: vertex.cached });
                     self.last.clone_from(&vertex.digest);
                 }
             }
             if vertex.completed {
-                ended.push((vertex.digest, vertex.failed));
+                ended.push((vertex.digest, vertex.error));
             }
         }
         for log in status.logs {
-            self.print(&log, &mut text);
+            self.print(&log, &mut lines);
         }
         // A message may carry the last words of a step beside its end.
-        for (digest, failed) in ended {
-            self.end(&digest, failed, &mut text);
+        for (digest, error) in ended {
+            self.end(&digest, error, &mut lines);
         }
-        status.warnings.iter().for_each(|warning| line(&mut text, "warning: ", warning));
-        Ok(text)
+        lines.extend(status.warnings.into_iter().map(StepLine::Warning));
+        Ok(lines)
     }
 
-    fn print(&mut self, log: &Log, text: &mut String) {
+    fn print(&mut self, log: &Log, lines: &mut Vec<StepLine>) {
         let Some(step) = self.steps.get_mut(&log.vertex) else { return };
         let partial = &mut step.partial[usize::from(log.stderr)];
         partial.extend_from_slice(&log.bytes);
@@ -161,38 +205,32 @@ impl Transcript {
             None => return,
         };
         let rest = partial.split_off(whole);
-        let lines = std::mem::replace(partial, rest);
-        if lines.is_empty() {
+        let bytes = std::mem::replace(partial, rest);
+        if bytes.is_empty() {
             return;
         }
         if self.last != log.vertex {
-            line(text, "", &step.name);
+            lines.push(StepLine::Step { name: step.name.clone(), cached: false });
             self.last.clone_from(&log.vertex);
         }
-        for one in String::from_utf8_lossy(&lines).lines() {
-            line(text, "", one);
+        for text in String::from_utf8_lossy(&bytes).lines() {
+            lines.push(StepLine::Printed { step: step.name.clone(), text: text.to_owned() });
         }
     }
 
-    fn end(&mut self, digest: &str, failed: bool, text: &mut String) {
+    fn end(&mut self, digest: &str, error: String, lines: &mut Vec<StepLine>) {
         let Some(step) = self.steps.get_mut(digest).filter(|step| !step.ended) else { return };
         step.ended = true;
-        let name = failed.then(|| step.name.clone());
+        let step = step.name.clone();
         for stderr in [false, true] {
-            self.print(&Log { vertex: digest.to_owned(), stderr, bytes: Vec::new() }, text);
+            self.print(&Log { vertex: digest.to_owned(), stderr, bytes: Vec::new() }, lines);
         }
-        // Why is for the error of the build to say.
-        if let Some(name) = name {
-            line(text, FAILED, &name);
+        // One that fails ends those that run beside it.
+        if !error.is_empty() && !error.ends_with(CANCELED) {
+            lines.push(StepLine::Failed { step, error });
             self.last.clear();
         }
     }
-}
-
-fn line(text: &mut String, mark: &str, words: &str) {
-    text.push_str(mark);
-    text.push_str(words);
-    text.push('\n');
 }
 
 /// What BuildKit does for itself: reads the Dockerfile, unpacks the context.
@@ -219,12 +257,12 @@ mod tests {
         message(1, &vertex)
     }
 
-    fn failed(digest: &str, name: &str) -> Vec<u8> {
+    fn failed(digest: &str, name: &str, error: &str) -> Vec<u8> {
         let mut vertex = Vec::new();
         put(&mut vertex, 1, digest.as_bytes());
         put(&mut vertex, 3, name.as_bytes());
         put(&mut vertex, 6, b"");
-        put(&mut vertex, 7, b"exit code: 1");
+        put(&mut vertex, 7, error.as_bytes());
         message(1, &vertex)
     }
 
@@ -248,7 +286,8 @@ mod tests {
 
     fn told(messages: &[Vec<u8>]) -> String {
         let mut transcript = Transcript::default();
-        messages.iter().map(|message| transcript.add(message).unwrap()).collect()
+        let lines = messages.iter().flat_map(|message| transcript.add(message).unwrap());
+        lines.map(|line| format!("{line}\n")).collect()
     }
 
     #[test]
@@ -265,7 +304,8 @@ mod tests {
             log("a", b"ond"),
             vertex("a", "[a 1/2] RUN one", false, true),
             log("nobody", b"x\n"),
-            failed("c", "[c 1/2] RUN three"),
+            failed("d", "[d 1/2] RUN four", "process \"four\" did not complete successfully: context canceled"),
+            failed("c", "[c 1/2] RUN three", "exit code: 1"),
         ]);
         let lines = "[a 1/2] RUN one\nCACHED [b 1/2] RUN two\n[a 1/2] RUN one\nfirst\n[c 1/2] RUN three\nthird\n\
                      [a 1/2] RUN one\nan error\nsecond\nERROR [c 1/2] RUN three\n";
@@ -278,7 +318,9 @@ mod tests {
         transcript.add(&vertex("a", "RUN yes", false, false)).unwrap();
         let mut text = String::new();
         for _ in 0..100 {
-            text += &transcript.add(&log("a", &[b'y'; 10_000])).unwrap();
+            for line in transcript.add(&log("a", &[b'y'; 10_000])).unwrap() {
+                text += &line.to_string();
+            }
             assert!(transcript.steps["a"].partial[0].len() < LINE);
         }
         assert!(text.len() > 900_000);
