@@ -402,12 +402,17 @@ fn the_lone_server_of_next_takes_the_place_of_nothing_else() {
     }
 }
 
+#[test]
 fn a_policy_that_nobody_reads_is_an_error() {
     let cases = [
-        ("[check]\nfail_on = \"hihg\"\n", "sh0.toml:2: check.fail_on", "low, medium, high, critical or never"),
-        ("[check]\nfailon = \"high\"\n", "sh0.toml:2", "did you mean `fail_on`?"),
-        ("[check]\nzebra = \"high\"\n", "sh0.toml:2", "the keys are fail_on, ignore"),
-        ("check = \"high\"\n", "sh0.toml:1: check", "write [check]"),
+        (
+            "[check]\nfail_on = \"hihg\"\n",
+            "apps/docs/sh0.toml:2: check.fail_on",
+            "low, medium, high, critical or never",
+        ),
+        ("[check]\nfailon = \"high\"\n", "apps/docs/sh0.toml:2", "did you mean `fail_on`?"),
+        ("[check]\nzebra = \"high\"\n", "apps/docs/sh0.toml:2", "the keys are fail_on, ignore"),
+        ("check = \"high\"\n", "apps/docs/sh0.toml:1: check", "write [check]"),
     ];
     for (file, field, hint) in cases {
         let (mut tree, root) = trees().remove(0);
