@@ -45,6 +45,8 @@ const PREFIX: &str = "sh0-key-1:";
 pub struct KeyFileSealer {
     // Wipes its key when dropped (feature `zeroize`).
     cipher: XChaCha20Poly1305,
+    /// What other keys are made of.
+    root: SecretKey,
     id: [u8; ID_BYTES],
     path: PathBuf,
 }
@@ -67,12 +69,18 @@ impl KeyFileSealer {
             }
         };
         let cipher = XChaCha20Poly1305::new_from_slice(&*key).map_err(|_| damaged(&path))?;
-        Ok(KeyFileSealer { cipher, id: key_id(&key), path })
+        Ok(KeyFileSealer { cipher, root: digest(b"derived", &key), id: key_id(&key), path })
     }
 
     /// A short name of the key that reveals nothing of it: the same key has the same name everywhere.
     pub fn key_id(&self) -> String {
         hex(&self.id)
+    }
+
+    /// A key for something else, the same each time: it says nothing of the one in the file, nor of those for other purposes.
+    pub fn derived(&self, purpose: &str) -> Secret {
+        let key = digest(purpose.as_bytes(), &self.root);
+        Secret::new(hex(&*key))
     }
 
     fn refuse(&self, row: &str, why: &str) -> Error {
@@ -143,6 +151,12 @@ fn associated(row: &str) -> Vec<u8> {
 fn key_id(key: &[u8; KEY_BYTES]) -> [u8; ID_BYTES] {
     let digest = Sha256::new().chain_update(b"sh0/v1|key id|").chain_update(key).finalize();
     std::array::from_fn(|n| digest[n])
+}
+
+/// Of a key, for one purpose (SHA-256 of a label and a key of one length).
+fn digest(purpose: &[u8], key: &[u8; KEY_BYTES]) -> SecretKey {
+    let digest = Sha256::new().chain_update(b"sh0/v1|").chain_update(purpose).chain_update(b"|").chain_update(key);
+    Zeroizing::new(digest.finalize().into())
 }
 
 fn hex(bytes: &[u8]) -> String {

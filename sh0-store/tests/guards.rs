@@ -103,6 +103,9 @@ fn secrets_open_in_their_row_alone() {
     let again = KeyFileSealer::open_or_create(&path, false).unwrap();
     assert_eq!(again.open("r", &one).unwrap().expose(), "same", "the key outlives the process");
     assert_eq!(again.key_id(), sealer.key_id());
+    let derived = ["one", "two"].map(|purpose| sealer.derived(purpose));
+    assert_eq!(derived, ["one", "two"].map(|purpose| again.derived(purpose)));
+    assert!(derived[0] != derived[1] && derived[0].expose().len() == 64);
     let shown = format!("{sealer:?}");
     let key = fs::read_to_string(&path).unwrap();
     assert!(shown.contains("key_id") && !shown.contains(key.trim().split_once(':').unwrap().1), "{shown}");

@@ -79,7 +79,7 @@ pub struct Plan {
 pub const OWN_PORT: &str = "$PORT";
 
 /// The `ARG` of a generated Dockerfile whose value changes with the variables of the build: a step that has run with others
-/// is not taken from the cache. It is a digest that says nothing about them.
+/// is not taken from the cache. It is a digest under a key of the platform, without which nobody can try values on it.
 pub const ENV_DIGEST: &str = "SH0_ENV_DIGEST";
 
 /// How an image is made.

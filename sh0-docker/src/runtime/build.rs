@@ -91,7 +91,7 @@ impl DockerRuntime {
                 options.secrets = request.env.iter().map(secret).collect();
                 let mut args = vec![(CACHE_NAMESPACE, format!("{}/{}", request.platform, request.app))];
                 if text.contains(ENV_DIGEST) {
-                    args.push((ENV_DIGEST, env_digest(request)));
+                    args.push((ENV_DIGEST, env_digest(request, self.options.digest_key.as_ref())));
                 }
                 options.build_args = args.into_iter().collect();
             }
@@ -194,16 +194,16 @@ fn refuse_mounts(dockerfile: &str) -> Result<()> {
     Err(Error::new(Code::Unsupported, text))
 }
 
-/// Changes with the variables of the build. It comes into the engine's cache, so it has the app's own salt, and says nothing
-/// about a value to whoever does not know it already.
-fn env_digest(request: &BuildRequest<'_>) -> String {
-    let mut digest = Sha256::new();
-    digest.update(format!("{}/{}\n", request.platform, request.app));
+/// Changes with the variables of the build. It comes into the engine's cache: without the key nobody can try values on it.
+/// The key stands before what is digested, twice (as in HMAC, RFC 2104).
+fn env_digest(request: &BuildRequest<'_>, key: Option<&Secret>) -> String {
+    let keyed = || Sha256::new().chain_update(key.map(Secret::expose).unwrap_or_default());
+    let mut digest = keyed().chain_update(format!("{}/{}\n", request.platform, request.app));
     for (key, value) in request.env {
         digest.update(format!("{key} {}\n", value.expose().len()));
         digest.update(value.expose());
     }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    keyed().chain_update(digest.finalize()).finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the classic builder says when the parent of a new layer is gone (moby, `image/store.go`, `SetParent`).
@@ -213,7 +213,32 @@ fn lost_layer(error: &client::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use sh0_core::model::{AppId, DeploymentId, Plan, PlatformId};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn the_digest_of_variables_needs_the_key() {
+        let (plan, env) = (Plan::default(), BTreeMap::from([("PIN".parse().unwrap(), Secret::new("1234"))]));
+        let nil = ulid::Ulid::nil();
+        let request = BuildRequest {
+            platform: PlatformId::new(nil),
+            app: AppId::new(nil),
+            deployment: DeploymentId::new(nil),
+            tree: "/x".into(),
+            plan: &plan,
+            env: &env,
+            no_cache: false,
+        };
+        let (one, two) = (Secret::new("one"), Secret::new("two"));
+        let digests: BTreeSet<_> = [None, Some(&one), Some(&two)].map(|key| env_digest(&request, key)).into();
+        assert_eq!(digests.len(), 3);
+        assert!(digests.contains(&env_digest(&request, Some(&one))), "the same each time");
+        let other = BTreeMap::from([("PIN".parse().unwrap(), Secret::new("1235"))]);
+        let other = BuildRequest { env: &other, ..request };
+        assert!(!digests.contains(&env_digest(&other, Some(&one))));
+    }
 
     #[test]
     fn a_lost_layer_is_no_failure_of_the_app() {

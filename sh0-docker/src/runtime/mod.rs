@@ -41,8 +41,8 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use sh0_core::Result;
 use sh0_core::model::{
-    AppId, Artifact, Capability, Exit, ImageRef, InstanceName, Millis, PlatformId, RuntimeKind, Support, Timestamp,
-    Usage, VolumeName,
+    AppId, Artifact, Capability, Exit, ImageRef, InstanceName, Millis, PlatformId, RuntimeKind, Secret, Support,
+    Timestamp, Usage, VolumeName,
 };
 use sh0_core::traits::{
     BuildRequest, ExecSpec, InstanceSpec, Observed, ObservedVolume, OutputSink, RawLine, Runtime, RuntimeEvent, Session,
@@ -68,6 +68,9 @@ pub struct DockerOptions {
     /// What BuildKit may keep from one build to the next, in bytes: the cache of the whole engine is trimmed to it, also
     /// what others have built with it. It is left alone when absent.
     pub build_cache: Option<u64>,
+    /// Keys the digest of an app's variables that comes into the engine's build cache. Without it, whoever can read that
+    /// cache can find a short value by trying.
+    pub digest_key: Option<Secret>,
 }
 
 /// Runs instances as containers.

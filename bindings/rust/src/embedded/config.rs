@@ -55,8 +55,9 @@ pub struct Config {
     pub edge: Edge,
     /// Where the proxy listens for host names.
     pub listen: Vec<SocketAddr>,
-    /// The address on which each app's own port is opened.
-    pub app_bind: IpAddr,
+    /// The address on which each app's own port is opened; follows from `listen` when absent, see
+    /// [`Config::bind_of_apps`].
+    pub app_bind: Option<IpAddr>,
     /// The suffix of the host name that every app has from its first day.
     pub base_domain: String,
     /// Deployments that build at the same time.
@@ -88,7 +89,7 @@ impl Config {
             hidden: Vec::new(),
             edge: Edge::InProcess,
             listen: Vec::new(),
-            app_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            app_bind: None,
             base_domain: "localhost".to_owned(),
             parallel_builds: 2,
             keep_releases: 5,
@@ -188,21 +189,38 @@ impl Config {
         self
     }
 
-    /// Where the proxy listens for host names. Apps are no more public than that: their own ports are opened on loopback
-    /// while it listens only there, else on every address.
+    /// Where the proxy listens for host names.
     #[must_use]
     pub fn listen(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.listen = addrs.into_iter().collect();
-        let public = self.listen.iter().any(|addr| !addr.ip().is_loopback());
-        self.app_bind = if public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }.into();
         self
     }
 
     /// The address on which each app's own port is opened, in place of what follows from where the proxy listens.
     #[must_use]
     pub fn app_bind(mut self, addr: IpAddr) -> Self {
-        self.app_bind = addr;
+        self.app_bind = Some(addr);
         self
+    }
+
+    /// The address on which each app's own port is opened: `app_bind`, else apps are no more public than the proxy. Where it
+    /// listens beside loopback on one address alone, it is that one; loopback where it listens on none, or on several.
+    ///
+    /// ```
+    /// let bind = |listen: &[&str]| {
+    ///     let listen = listen.iter().map(|addr| addr.parse()).collect::<Result<Vec<_>, _>>()?;
+    ///     Ok::<_, std::net::AddrParseError>(sh0::Config::new("/x").listen(listen).bind_of_apps().to_string())
+    /// };
+    /// assert_eq!(bind(&["127.0.0.1:80"])?, "127.0.0.1");
+    /// assert_eq!(bind(&["127.0.0.1:80", "10.0.0.7:80", "10.0.0.7:8080"])?, "10.0.0.7");
+    /// assert_eq!(bind(&["10.0.0.7:80", "0.0.0.0:80"])?, "0.0.0.0");
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn bind_of_apps(&self) -> IpAddr {
+        let public = || self.listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_loopback());
+        let one = public().next().filter(|first| public().all(|ip| ip == *first));
+        let derived = public().find(IpAddr::is_unspecified).or(one);
+        self.app_bind.or(derived).unwrap_or(Ipv4Addr::LOCALHOST.into())
     }
 
     /// The suffix of the host name that every app has from its first day.
@@ -290,5 +308,37 @@ impl Program {
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(listen: &[&str]) -> Config {
+        Config::new("/x").listen(listen.iter().filter_map(|addr| addr.parse().ok()))
+    }
+
+    #[test]
+    fn apps_are_no_more_public_than_the_proxy() {
+        for (listen, bind) in [
+            (&[][..], "127.0.0.1"),
+            (&["127.0.0.1:80", "[::1]:80"], "127.0.0.1"),
+            (&["127.0.0.1:80", "10.0.0.7:80", "10.0.0.7:81"], "10.0.0.7"),
+            (&["[fd00::7]:80"], "fd00::7"),
+            (&["10.0.0.7:80", "192.168.1.7:80"], "127.0.0.1"),
+            (&["10.0.0.7:80", "0.0.0.0:81"], "0.0.0.0"),
+            (&["[::]:80"], "::"),
+        ] {
+            assert_eq!(config(listen).bind_of_apps().to_string(), bind, "{listen:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_said_counts_whenever_it_was_said() {
+        let said = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let listen = || ["0.0.0.0:80".parse().ok()].into_iter().flatten();
+        assert_eq!(Config::new("/x").app_bind(said).listen(listen()).bind_of_apps(), said);
+        assert_eq!(Config::new("/x").listen(listen()).app_bind(said).bind_of_apps(), said);
     }
 }

@@ -20,7 +20,7 @@ use sh0_core::auth::Principal;
 use sh0_core::engine::{Backends, Engine, EngineConfig, platform_id};
 use sh0_core::model::{PlatformId, RuntimeKind};
 use sh0_core::ops::Dispatch;
-use sh0_core::traits::{Proxy, Runtime, Sealer, Store};
+use sh0_core::traits::{Proxy, Runtime, Store};
 use sh0_core::{Error, Result};
 use sh0_services::probe::HttpProber;
 use sh0_services::proxy::edge::{EdgeCommand, EdgeSupervisor};
@@ -58,7 +58,7 @@ impl Sh0 {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&root).await?);
         // A new key beside old secrets would hide that theirs is lost.
         let untouched = *store.watch().borrow() == 0;
-        let sealer: Arc<dyn Sealer> = Arc::new(KeyFileSealer::open_or_create(root.join("key"), untouched)?);
+        let sealer = Arc::new(KeyFileSealer::open_or_create(root.join("key"), untouched)?);
         let platform = platform_id(store.clone(), &*clock).await?;
         let runtimes = runtimes(&config, &root, platform, &sealer).await?;
         let data_plane = DataPlane::start(&config.edge, &root).await?;
@@ -93,11 +93,11 @@ pub fn holder(data: impl AsRef<Path>) -> Result<Option<sh0_store::lock::Holder>>
 
 fn engine_config(config: Config, root: &Path) -> EngineConfig {
     EngineConfig {
+        app_bind: config.bind_of_apps(),
         version: config.version,
         data: root.to_owned(),
         default_runtime: config.runtime.kind(),
         listen: config.listen,
-        app_bind: config.app_bind,
         base_domain: config.base_domain,
         parallel_builds: config.parallel_builds,
         keep_releases: config.keep_releases,
@@ -111,11 +111,11 @@ async fn runtimes(
     config: &Config,
     root: &Path,
     platform: PlatformId,
-    sealer: &Arc<dyn Sealer>,
+    sealer: &Arc<KeyFileSealer>,
 ) -> Result<BTreeMap<RuntimeKind, Arc<dyn Runtime>>> {
     let mut runtimes: BTreeMap<RuntimeKind, Arc<dyn Runtime>> = BTreeMap::new();
     #[cfg(feature = "docker")]
-    if let Some(docker) = docker(config, root, platform).await? {
+    if let Some(docker) = docker(config, root, platform, sealer).await? {
         runtimes.insert(RuntimeKind::Docker, docker);
     }
     if let Some(shim) = &config.shim {
@@ -140,7 +140,12 @@ async fn runtimes(
 /// The Docker runtime, where the platform may need it: it was asked for, an engine answers, or one has answered before.
 /// An engine that is down now comes back; its apps stay where they are.
 #[cfg(feature = "docker")]
-async fn docker(config: &Config, root: &Path, platform: PlatformId) -> Result<Option<Arc<dyn Runtime>>> {
+async fn docker(
+    config: &Config,
+    root: &Path,
+    platform: PlatformId,
+    sealer: &KeyFileSealer,
+) -> Result<Option<Arc<dyn Runtime>>> {
     use sh0_docker::client::{Client, ClientOptions, Endpoint};
     use sh0_docker::runtime::{DockerOptions, DockerRuntime};
 
@@ -167,6 +172,7 @@ async fn docker(config: &Config, root: &Path, platform: PlatformId) -> Result<Op
         static_server: config.static_server.clone(),
         subnet,
         build_cache: Some(BUILD_CACHE),
+        digest_key: Some(sealer.derived("digest of variables")),
         ..DockerOptions::default()
     };
     Ok(Some(Arc::new(DockerRuntime::new(Client::new(endpoint, ClientOptions::default()), platform, options))))
