@@ -41,8 +41,7 @@ pub fn deployable_plan(tree: &dyn Tree, settings: &AppSettings, options: &Option
 /// The plan, and what it lacks to be run.
 fn planned(tree: &dyn Tree, settings: &AppSettings, options: &Options) -> Result<(Plan, Option<Error>)> {
     let remembered = Remembered::new(tree);
-    let asked = options.root.as_ref().or(settings.root.as_ref());
-    let Some(root) = Root::find(Files(&remembered), asked)? else {
+    let Some(root) = Root::find(Files(&remembered), options.root_of(settings))? else {
         let files = Files(&remembered);
         let draft = drafted(files, None, settings)?;
         return finished(files, draft, options);
@@ -281,6 +280,11 @@ fn startable(draft: &Draft, own_image: bool) -> Result<()> {
 fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draft) -> Result<()> {
     if !options.buildkit {
         draft.plan.warnings.append(&mut draft.classic_warnings);
+    }
+    let one_offs: Vec<String> =
+        draft.plan.processes.keys().filter(|name| name.is_one_off()).map(ToString::to_string).collect();
+    for name in one_offs {
+        draft.warn(format!("`{name}` is run by hand, as its name says: none starts until `sh0 scale {name}=1`"));
     }
     if !own_image {
         draft.apply_fixed_port();

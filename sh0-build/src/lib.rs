@@ -70,7 +70,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use async_trait::async_trait;
-use sh0_core::model::{EnvKey, Plan, RelPath, Report};
+use sh0_core::model::{AppSettings, EnvKey, Plan, RelPath, Report};
 pub use sh0_core::model::{Export, ExportFile, ExportTarget};
 use sh0_core::traits::{CheckRequest, PlanRequest, Planner};
 pub use sh0_core::traits::{ExportCron, ExportEnv, ExportInput};
@@ -109,6 +109,13 @@ pub struct Options {
     pub buildkit: bool,
 }
 
+impl Options {
+    /// The folder that somebody asks for; the tree may name one where nobody does.
+    pub(crate) fn root_of<'a>(&'a self, settings: &'a AppSettings) -> Option<&'a RelPath> {
+        self.root.as_ref().or(settings.root.as_ref())
+    }
+}
+
 /// Makes plans from folders: the [`Planner`] of the platform. What the builder can do comes with each request.
 ///
 /// ```
@@ -140,10 +147,9 @@ impl Planner for Detector {
 
     async fn check(&self, request: CheckRequest<'_>) -> Result<Report> {
         let (tree, plan) = (open(request.tree)?, request.plan.clone());
-        let root = self.options.root.as_ref().or(request.settings.root.as_ref());
         let options = CheckOptions {
             now: Some(request.now),
-            root: root.cloned(),
+            root: self.options.root_of(request.settings).cloned(),
             env: request.env.into_iter().map(String::from).collect(),
             volumes: request.settings.volumes.iter().map(|volume| volume.path.to_string()).collect(),
         };

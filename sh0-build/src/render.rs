@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, exec_line, shell};
+use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, SecretMount, exec_line, shell};
 
 use crate::detect::is_dir_name;
 use crate::draft::{Borrow, Draft, Recipe, without_folder};
@@ -261,7 +261,7 @@ impl Dockerfile<'_> {
             let locked = if *id == "cargo-target" { ",sharing=locked" } else { "" };
             format!("--mount=type=cache,id=sh0-{id},target={folder}{locked} ")
         };
-        let secret = |key: &EnvKey| format!("{SECRET_MOUNT}{key},target=/run/secrets/{key} ");
+        let secret = |key: &EnvKey| SecretMount(key.as_str()).mount();
         let caches = self.draft.recipe.caches.iter().map(cache);
         caches.chain(secrets.iter().map(secret)).collect()
     }
@@ -333,18 +333,15 @@ impl Dockerfile<'_> {
     }
 }
 
-/// How a mount of a secret begins.
-const SECRET_MOUNT: &str = "--mount=type=secret,id=";
-
 /// What stands before a command that gets a secret as its variable.
 fn told(key: &str) -> String {
-    format!("export {key}=\"$(cat /run/secrets/{key})\" && ")
+    SecretMount(key).export("\"")
 }
 
 /// The variables that commands of a Dockerfile written here get as secrets.
 pub(crate) fn mounted_secrets(dockerfile: &str) -> BTreeSet<&str> {
     let words = dockerfile.lines().filter_map(|line| line.strip_prefix("RUN ")).flat_map(|line| line.split(' '));
-    words.filter_map(|word| Some(word.strip_prefix(SECRET_MOUNT)?.split_once(',')?.0)).collect()
+    words.filter_map(|word| Some(word.strip_prefix(SecretMount::BEGIN)?.split_once(',')?.0)).collect()
 }
 
 /// A Dockerfile written here, for builders that are not ours: they do not fill its digest of variables, and without

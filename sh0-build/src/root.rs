@@ -1,17 +1,7 @@
 //! Which folder of a tree is the app.
 //!
-//! `--root`, the settings of the app, or `root` in the `sh0.toml` at the top name it, all with one meaning; the first of
-//! them that says so counts. Plan, check and build then see the same:
-//!
-//! - A member of a workspace is seen from the top: the lockfile and the members that it needs are there. It is built at
-//!   the top and started in its folder. A Procfile, a Dockerfile or a `sh0.toml` in its folder counts in place of the
-//!   top's, and what it says, commands and paths, is of that folder; what the top's `sh0.toml` says is of the top. One
-//!   whose `sh0.toml` names another language than the workspace's is no member.
-//! - Any other folder is a tree of its own: nothing outside of it is read or built, and [`Plan::root`] tells who builds.
-//!
-//! A `sh0.toml` at the top speaks of such a folder where its `root` names that very folder, and the folder has none.
-//!
-//! [`Plan::root`]: sh0_core::model::Plan::root
+//! Who names it, and what a member of a workspace and any other folder mean, is said once, for users of the crate:
+//! [Folders of apps](crate#folders-of-apps). Plan, check and build see what is here.
 
 use sh0_core::model::RelPath;
 use sh0_core::{Error, Result};

@@ -49,9 +49,7 @@ pub fn check(folder: &Path, root: Option<RelPath>) -> Result<Report> {
     let options = Options { root: root.clone(), ..Options::default() };
     let plan = match plan_tree(&tree, &AppSettings::default(), &options) {
         // There is no such folder; or the owner's file, which may say when to fail, cannot be read.
-        Err(error) if error.fields().iter().any(|at| at.field == "root" || at.field.contains("sh0.toml")) => {
-            return Err(error);
-        }
+        Err(error) if error.code() == Code::Invalid => return Err(error),
         planned => planned.ok(),
     };
     let options = CheckOptions { now: Some(Timestamp::now()), root, ..CheckOptions::default() };
@@ -63,8 +61,8 @@ pub fn sarif(report: &Report) -> Value {
     to_sarif(report)
 }
 
-/// The app in a folder as the files of another platform: with the folder's name, and one instance of each process. `root` is
-/// the folder of the app in it.
+/// The app in a folder as the files of another platform: with the folder's name, and its processes at their usual
+/// scale. `root` is the folder of the app in it.
 ///
 /// ```
 /// # fn main() -> sh0::Result<()> {
@@ -92,32 +90,28 @@ pub fn export(folder: &Path, root: Option<RelPath>, target: ExportTarget) -> Res
 
 /// Whether a word can only be a folder, and not an app: it begins with `.` or `/`, or is no name of an app, or has a `/` and
 /// is there.
-///
-/// ```
-/// use sh0::trees::is_folder;
-/// assert!(is_folder(".") && is_folder("../shop") && is_folder("My Shop") && is_folder("/srv/shop"));
-/// assert!(!is_folder("shop") && !is_folder("team/shop"));
-/// ```
-pub fn is_folder(word: &str) -> bool {
+fn is_folder(word: &str) -> bool {
     word.starts_with(['.', '/']) || word.parse::<AppRef>().is_err() || (word.contains('/') && Path::new(word).is_dir())
 }
 
 /// The app of this name as the files of another platform; or, where the platform has none, there is no platform, or `root`
-/// names the folder of an app, the folder of this name.
+/// names the folder of an app, the folder of this name. `platform` is asked for where an app may be meant.
 pub async fn export_named(
-    platform: Option<&Sh0>,
+    platform: impl AsyncFnOnce() -> Result<Option<Sh0>>,
     word: &str,
     root: Option<RelPath>,
     target: ExportTarget,
 ) -> Result<Export> {
     let folder = Path::new(word);
-    let only_folder = is_folder(word) || root.is_some();
-    let Some(platform) = platform.filter(|_| !only_folder) else {
-        if !only_folder && !folder.is_dir() {
+    if root.is_some() || is_folder(word) {
+        return export(folder, root, target);
+    }
+    let Some(platform) = platform().await? else {
+        if !folder.is_dir() {
             let text = format!("no server runs that may have an app `{word}`, and there is no folder of this name");
             return Err(Error::unavailable(text));
         }
-        return export(folder, root, target);
+        return export(folder, None, target);
     };
     match platform.call(ExportApp { app: word.parse()?, to: target }).await {
         Err(error) if error.code() == Code::NotFound && folder.is_dir() => export(folder, None, target),
@@ -141,4 +135,15 @@ pub fn schema(of: &str) -> Result<Value> {
 fn open(folder: &Path) -> Result<DirTree> {
     let unreadable = |error| Error::from(error).context(format!("the folder {} cannot be read", folder.display()));
     DirTree::open(folder).map_err(unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_folder;
+
+    #[test]
+    fn what_can_only_be_a_folder() {
+        assert!(is_folder(".") && is_folder("../shop") && is_folder("My Shop") && is_folder("/srv/shop"));
+        assert!(!is_folder("shop") && !is_folder("team/shop"));
+    }
 }

@@ -84,10 +84,9 @@ pub(crate) struct Export {
     force: bool,
 }
 
-/// `sh0 export`. A server is asked where an app may be meant.
+/// `sh0 export`.
 pub(crate) async fn export(voice: Voice, place: &Place, asked: Export) -> Result<u8> {
-    let platform = if asked.root.is_some() || trees::is_folder(&asked.what) { None } else { place.running().await? };
-    let export = trees::export_named(platform.as_ref(), &asked.what, asked.root, asked.to).await?;
+    let export = trees::export_named(async || place.running().await, &asked.what, asked.root, asked.to).await?;
     if let Some(to) = &asked.output {
         export::write(&export, to, asked.force)?.iter().for_each(|path| voice.say(format!("wrote {}", path.display())));
     }

@@ -22,7 +22,8 @@ mod rotation;
 mod secrecy;
 
 use super::Engine;
-use crate::model::{App, Deployment, DeploymentState};
+use crate::model::{App, AppSettings, Deployment, DeploymentState};
+use crate::ops::apps::UpdateApp;
 use crate::ops::deployments::{CreateDeployment, GetDeployment};
 use crate::testkit::fakes::{FakeStore, World, app, call, from};
 
@@ -57,6 +58,15 @@ async fn now(engine: &Engine, deployment: &Deployment) -> Deployment {
 /// The app as it is now.
 async fn seen(world: &World, engine: &Engine) -> App {
     world.app(engine, "shop").await.unwrap()
+}
+
+/// Changes the shop's settings. They hold from its next deployment on.
+async fn change_settings(world: &World, engine: &Engine, edit: impl FnOnce(&mut AppSettings)) {
+    let mut settings = seen(world, engine).await.settings;
+    edit(&mut settings);
+    let update =
+        UpdateApp { app: "shop".parse().unwrap(), name: None, port: None, source: None, settings: Some(settings) };
+    call(engine, update).await.unwrap();
 }
 
 /// Why a deployment failed, in words.

@@ -47,6 +47,12 @@ impl Report {
         counts
     }
 
+    /// Score and counts in a line: `score 78 of 100: 1 high, 1 low in 12 files`.
+    pub fn headline(&self) -> String {
+        let rest = if self.truncated { "; the tree is larger, the rest was not read" } else { "" };
+        format!("score {} of 100: {} in {} files{rest}", self.score, in_words(&self.counts()), self.files)
+    }
+
     /// What is kept with a deployment: bounded, whatever was found.
     pub fn summary(&self) -> CheckSummary {
         let clipped = |finding: &Finding| {
@@ -93,10 +99,7 @@ impl CheckSummary {
 impl fmt::Display for CheckSummary {
     /// The score and the counts in one line, and one line for each of the worst findings.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts: Vec<String> =
-            self.counts.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
-        let found = if counts.is_empty() { "nothing was found".to_owned() } else { counts.join(", ") };
-        write!(f, "health rules: score {} of 100: {found}", self.score)?;
+        write!(f, "health rules: score {} of 100: {}", self.score, in_words(&self.counts))?;
         let worth = |finding: &&Finding| finding.severity > Severity::Info;
         let told = self.findings.iter().filter(worth).take(Self::MOST_TOLD);
         told.clone().try_for_each(|finding| write!(f, "\n  {finding}"))?;
@@ -106,6 +109,12 @@ impl fmt::Display for CheckSummary {
             more => write!(f, "\n  and {more} more: `sh0 check` shows all, and what to do"),
         }
     }
+}
+
+/// Counts of findings, the gravest first: `2 high, 1 low`; `nothing was found`.
+fn in_words(counts: &BTreeMap<Severity, u32>) -> String {
+    let words: Vec<String> = counts.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
+    if words.is_empty() { "nothing was found".to_owned() } else { words.join(", ") }
 }
 
 /// One thing that a rule found.

@@ -82,6 +82,38 @@ pub const OWN_PORT: &str = "$PORT";
 /// is not taken from the cache. It is a digest under a key of the platform, without which nobody can try values on it.
 pub const ENV_DIGEST: &str = "SH0_ENV_DIGEST";
 
+/// How a command of a generated Dockerfile gets one variable of the build: as a file, which a secret mount of BuildKit makes
+/// while the command runs, and as a variable of the command alone. Who writes such commands and who shows them to people
+/// take the text from here.
+///
+/// ```
+/// use sh0_core::model::SecretMount;
+/// let token = SecretMount("TOKEN");
+/// assert_eq!(token.mount(), "--mount=type=secret,id=TOKEN,target=/run/secrets/TOKEN ");
+/// assert_eq!(token.export("\""), "export TOKEN=\"$(cat /run/secrets/TOKEN)\" && ");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretMount<'k>(pub &'k str);
+
+impl SecretMount<'_> {
+    /// How a mount begins: the name of the variable follows, and a comma.
+    pub const BEGIN: &'static str = "--mount=type=secret,id=";
+
+    /// Stands before the command, for the builder.
+    pub fn mount(self) -> String {
+        format!("{}{},target={} ", Self::BEGIN, self.0, self.file())
+    }
+
+    /// Stands before the command, for its shell. `quote` is a double quote, escaped as the place asks where it is written.
+    pub fn export(self, quote: &str) -> String {
+        format!("export {}={quote}$(cat {}){quote} && ", self.0, self.file())
+    }
+
+    fn file(self) -> String {
+        format!("/run/secrets/{}", self.0)
+    }
+}
+
 /// How an image is made.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]

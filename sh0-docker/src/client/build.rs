@@ -99,8 +99,8 @@ pub struct BuildOptions {
     pub builder: Builder,
 }
 
-/// A running build; see [`ProgressStream`]. What BuildKit tells of steps comes as lines in [`Progress::stream`], as the
-/// classic builder's does, and with the step of each in [`Progress::steps`].
+/// A running build; see [`ProgressStream`]. The classic builder's output comes in [`Progress::stream`], BuildKit's in
+/// [`Progress::steps`]; [`Progress::output`] is either.
 #[derive(Debug)]
 pub struct Build {
     progress: ProgressStream,
@@ -124,8 +124,6 @@ impl Build {
         if let Some(trace) = progress.take_trace() {
             let read = STANDARD.decode(trace).ok().and_then(|message| self.transcript.add(&message).ok());
             progress.steps = read.ok_or_else(|| Error::head("the progress of the build cannot be read"))?;
-            let text: String = progress.steps.iter().map(|line| format!("{line}\n")).collect();
-            progress.stream = Some(text).filter(|text| !text.is_empty());
         }
         Ok(progress)
     }

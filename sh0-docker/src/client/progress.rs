@@ -18,7 +18,7 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Output of a build, with its line ends.
+    /// Output of the classic builder, with its line ends.
     #[serde(default)]
     pub stream: Option<String>,
     /// What is going on, e.g. `Downloading`.
@@ -30,7 +30,7 @@ pub struct Progress {
     /// How far it is.
     #[serde(default, rename = "progressDetail")]
     pub detail: Option<ProgressDetail>,
-    /// What `stream` says, of a build by BuildKit: which step is meant by each line.
+    /// Output of a build by BuildKit, line by line, with the step that each is about.
     #[serde(skip)]
     pub steps: Vec<StepLine>,
     #[serde(default)]
@@ -43,6 +43,12 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Output of a build by either builder, with its line ends.
+    pub fn output(&self) -> String {
+        let steps = self.steps.iter().map(|line| format!("{line}\n"));
+        self.stream.iter().cloned().chain(steps).collect()
+    }
+
     /// A message of BuildKit's progress, which is taken out.
     pub(crate) fn take_trace(&mut self) -> Option<String> {
         let trace = self.aux.as_mut().filter(|_| self.id.as_deref() == Some(TRACE))?.trace.take();

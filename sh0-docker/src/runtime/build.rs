@@ -1,10 +1,11 @@
 //! Images, built from a tree and a plan: by BuildKit where the engine has it, else by the classic builder.
 
 use futures_util::StreamExt;
+use hmac::{Hmac, KeyInit, Mac};
 use sh0_core::model::{Artifact, ENV_DIGEST, EnvKey, ImagePlan, LogStream, Secret};
 use sh0_core::traits::{BuildRequest, OutputSink};
 use sh0_core::{Code, Error, Result};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use super::DockerRuntime;
 use super::artifacts::HELD;
@@ -91,7 +92,7 @@ impl DockerRuntime {
                 options.secrets = request.env.iter().map(secret).collect();
                 let mut args = vec![(CACHE_NAMESPACE, format!("{}/{}", request.platform, request.app))];
                 if text.contains(ENV_DIGEST) {
-                    args.push((ENV_DIGEST, env_digest(request, self.options.digest_key.as_ref())));
+                    args.push((ENV_DIGEST, env_digest(request, self.options.digest_key.as_ref())?));
                 }
                 options.build_args = args.into_iter().collect();
             }
@@ -194,16 +195,17 @@ fn refuse_mounts(dockerfile: &str) -> Result<()> {
     Err(Error::new(Code::Unsupported, text))
 }
 
-/// Changes with the variables of the build. It comes into the engine's cache: without the key nobody can try values on it.
-/// The key stands before what is digested, twice (as in HMAC, RFC 2104).
-fn env_digest(request: &BuildRequest<'_>, key: Option<&Secret>) -> String {
-    let keyed = || Sha256::new().chain_update(key.map(Secret::expose).unwrap_or_default());
-    let mut digest = keyed().chain_update(format!("{}/{}\n", request.platform, request.app));
+/// Changes with the variables of the build: their HMAC-SHA256. It comes into the engine's cache, where nobody can try values
+/// on it without the key.
+fn env_digest(request: &BuildRequest<'_>, key: Option<&Secret>) -> Result<String> {
+    let key = key.map(Secret::expose).unwrap_or_default();
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|error| Error::internal(error.to_string()))?;
+    mac.update(format!("{}/{}\n", request.platform, request.app).as_bytes());
     for (key, value) in request.env {
-        digest.update(format!("{key} {}\n", value.expose().len()));
-        digest.update(value.expose());
+        mac.update(format!("{key} {}\n", value.expose().len()).as_bytes());
+        mac.update(value.expose().as_bytes());
     }
-    keyed().chain_update(digest.finalize()).finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What the classic builder says when the parent of a new layer is gone (moby, `image/store.go`, `SetParent`).
@@ -232,12 +234,12 @@ mod tests {
             no_cache: false,
         };
         let (one, two) = (Secret::new("one"), Secret::new("two"));
-        let digests: BTreeSet<_> = [None, Some(&one), Some(&two)].map(|key| env_digest(&request, key)).into();
+        let digests: BTreeSet<_> = [None, Some(&one), Some(&two)].map(|key| env_digest(&request, key).unwrap()).into();
         assert_eq!(digests.len(), 3);
-        assert!(digests.contains(&env_digest(&request, Some(&one))), "the same each time");
+        assert!(digests.contains(&env_digest(&request, Some(&one)).unwrap()), "the same each time");
         let other = BTreeMap::from([("PIN".parse().unwrap(), Secret::new("1235"))]);
         let other = BuildRequest { env: &other, ..request };
-        assert!(!digests.contains(&env_digest(&other, Some(&one))));
+        assert!(!digests.contains(&env_digest(&other, Some(&one)).unwrap()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sh0_core::model::{EnvKey, Secret};
+use sh0_core::model::{EnvKey, Secret, SecretMount};
 use sh0_core::traits::LastLines;
 use sh0_core::{Code, Error};
 
@@ -19,35 +19,57 @@ const ABOUT_IMAGES: [&str; 5] = ["pull", "manifest", "registry", "dial tcp", "no
 
 /// What a build has told so far, as far as it says why it fails.
 pub(super) struct Account<'a> {
-    builder: Builder,
     dockerfile: &'a str,
     env: &'a BTreeMap<EnvKey, Secret>,
-    /// Classic builder: the base image that it came to last, the instruction, and what that has printed.
+    heard: Heard,
+}
+
+/// Each builder tells it its own way.
+enum Heard {
+    Classic(Classic),
+    BuildKit(Steps),
+}
+
+/// One instruction after the other.
+#[derive(Default)]
+struct Classic {
+    /// The base image that it came to last.
     stage: Option<String>,
     instruction: Option<String>,
+    /// What the instruction has printed.
     last: LastLines,
-    /// BuildKit: what its steps have printed, the step that did so last at the end.
+}
+
+/// Steps, some at the same time.
+#[derive(Default)]
+struct Steps {
+    /// What they have printed, the step that did so last at the end.
     printed: Vec<(Arc<str>, LastLines)>,
-    /// BuildKit: the steps that failed, and why.
+    /// Those that failed, and why.
     failed: Vec<(Arc<str>, String)>,
 }
 
 impl<'a> Account<'a> {
     pub(super) fn new(builder: Builder, dockerfile: &'a str, env: &'a BTreeMap<EnvKey, Secret>) -> Self {
-        let (stage, instruction, last) = (None, None, LastLines::default());
-        Account { builder, dockerfile, env, stage, instruction, last, printed: Vec::new(), failed: Vec::new() }
+        let heard = match builder {
+            Builder::Classic => Heard::Classic(Classic::default()),
+            Builder::BuildKit => Heard::BuildKit(Steps::default()),
+        };
+        Account { dockerfile, env, heard }
     }
 
     /// Takes in a message, and hands out its lines as the owner of the Dockerfile should see them.
     pub(super) fn hear(&mut self, progress: &Progress, take: &mut dyn FnMut(&str)) {
-        if progress.steps.is_empty() {
-            return print(progress, &mut |line| {
-                self.hear_classic(line);
-                take(&without_preamble(line, self.env));
-            });
-        }
+        print(progress, &mut |line| {
+            if let Heard::Classic(classic) = &mut self.heard {
+                classic.hear(line);
+            }
+            take(&without_preamble(line, self.env));
+        });
         for line in &progress.steps {
-            self.hear_step(line);
+            if let Heard::BuildKit(steps) = &mut self.heard {
+                steps.hear(line);
+            }
             let text = without_preamble(&line.to_string(), self.env);
             if !text.trim_end().is_empty() {
                 take(text.trim_end());
@@ -55,7 +77,57 @@ impl<'a> Account<'a> {
         }
     }
 
-    fn hear_step(&mut self, line: &StepLine) {
+    /// A failed build: when it failed for an image, the error names the image and the ways out; when a command failed, it
+    /// has that command's last lines.
+    pub(super) fn error(&self, error: client::Error) -> Error {
+        let reason = |message: &str| format!("the image could not be built: {}", without_preamble(message, self.env));
+        match &self.heard {
+            Heard::Classic(classic) => classic.error(error, self.dockerfile, reason),
+            Heard::BuildKit(steps) => steps.error(error, self.dockerfile, reason),
+        }
+    }
+}
+
+impl Classic {
+    fn hear(&mut self, line: &str) {
+        // It says so before it begins: `Step 4/9 : FROM debian:bookworm`, Podman `STEP 4/9: FROM debian:bookworm`.
+        let docker = line.strip_prefix("Step ").and_then(|rest| rest.split_once(" : "));
+        let instruction = docker.or_else(|| line.strip_prefix("STEP ")?.split_once(": "));
+        match instruction {
+            Some((count, instruction)) if count.bytes().all(|byte| byte.is_ascii_digit() || byte == b'/') => {
+                self.last.clear();
+                self.instruction = Some(instruction.to_owned());
+                if let Some(image) = from(instruction) {
+                    self.stage = Some(image.to_owned());
+                }
+            }
+            // Its own words: ` ---> Running in 4f66ad9a0b2e`.
+            _ if line.starts_with(" ---> ") || line.starts_with("Removing intermediate container ") => {}
+            _ => self.last.push(line),
+        }
+    }
+
+    fn error(&self, error: client::Error, dockerfile: &str, reason: impl Fn(&str) -> String) -> Error {
+        let text = error.to_string();
+        let takes_image = self.instruction.as_deref().is_none_or(|one| from(one).is_some() || one.contains("--from="));
+        let is_step = matches!(&error, client::Error::Stream { code: Some(code), .. } if *code != 0);
+        if takes_image && !is_step && ABOUT_IMAGES.iter().any(|word| text.contains(word)) {
+            let images = base_images(dockerfile);
+            let named = images.iter().find(|image| text.contains(image.as_str())).or(self.stage.as_ref());
+            if let Some(image) = named.or(images.first()) {
+                return no_image(image, error);
+            }
+        }
+        match &error {
+            client::Error::Stream { message, .. } if is_step => self.last.build_failed(reason(message)),
+            client::Error::Stream { message, .. } => Error::new(Code::BuildFailed, reason(message)),
+            _ => told(error),
+        }
+    }
+}
+
+impl Steps {
+    fn hear(&mut self, line: &StepLine) {
         match line {
             StepLine::Printed { step, text } => {
                 let mut printed = match self.printed.iter().rposition(|(known, _)| known == step) {
@@ -75,41 +147,14 @@ impl<'a> Account<'a> {
         }
     }
 
-    fn hear_classic(&mut self, line: &str) {
-        // It says so before it begins: `Step 4/9 : FROM debian:bookworm`, Podman `STEP 4/9: FROM debian:bookworm`.
-        let docker = line.strip_prefix("Step ").and_then(|rest| rest.split_once(" : "));
-        let instruction = docker.or_else(|| line.strip_prefix("STEP ")?.split_once(": "));
-        match instruction {
-            Some((count, instruction)) if count.bytes().all(|byte| byte.is_ascii_digit() || byte == b'/') => {
-                self.last.clear();
-                self.instruction = Some(instruction.to_owned());
-                if let Some(image) = from(instruction) {
-                    self.stage = Some(image.to_owned());
-                }
-            }
-            // Its own words: ` ---> Running in 4f66ad9a0b2e`.
-            _ if line.starts_with(" ---> ") || line.starts_with("Removing intermediate container ") => {}
-            _ => self.last.push(line),
-        }
-    }
-
-    /// A failed build: when it failed for an image, the error names the image and the ways out; when a command failed, it
-    /// has that command's last lines.
-    pub(super) fn error(&self, error: client::Error) -> Error {
-        match self.builder {
-            Builder::BuildKit => self.error_of_step(error),
-            Builder::Classic => self.error_of_classic(error),
-        }
-    }
-
-    fn error_of_step(&self, error: client::Error) -> Error {
+    fn error(&self, error: client::Error, dockerfile: &str, reason: impl Fn(&str) -> String) -> Error {
         let client::Error::Stream { message, .. } = &error else { return told(error) };
         // One that fails ends the others: the build's own error repeats what the first one said.
         let blamed = self.failed.iter().find(|(_, why)| message.contains(why.as_str())).or(self.failed.first());
-        let reason = self.reason(message);
+        let reason = reason(message);
         let Some((step, _)) = blamed else { return Error::new(Code::BuildFailed, reason) };
         if let Some(image) = image_of(step) {
-            let own = base_images(self.dockerfile).into_iter().find(|own| image.ends_with(own.as_str()));
+            let own = base_images(dockerfile).into_iter().find(|own| image.ends_with(own.as_str()));
             return no_image(&own.unwrap_or_else(|| image.to_owned()), error);
         }
         match self.printed.iter().find(|(known, _)| known == step) {
@@ -119,28 +164,6 @@ impl<'a> Account<'a> {
             }
             None => Error::new(Code::BuildFailed, reason),
         }
-    }
-
-    fn error_of_classic(&self, error: client::Error) -> Error {
-        let text = error.to_string();
-        let takes_image = self.instruction.as_deref().is_none_or(|one| from(one).is_some() || one.contains("--from="));
-        let is_step = matches!(&error, client::Error::Stream { code: Some(code), .. } if *code != 0);
-        if takes_image && !is_step && ABOUT_IMAGES.iter().any(|word| text.contains(word)) {
-            let images = base_images(self.dockerfile);
-            let named = images.iter().find(|image| text.contains(image.as_str())).or(self.stage.as_ref());
-            if let Some(image) = named.or(images.first()) {
-                return no_image(image, error);
-            }
-        }
-        match &error {
-            client::Error::Stream { message, .. } if is_step => self.last.build_failed(self.reason(message)),
-            client::Error::Stream { message, .. } => Error::new(Code::BuildFailed, self.reason(message)),
-            _ => told(error),
-        }
-    }
-
-    fn reason(&self, message: &str) -> String {
-        format!("the image could not be built: {}", without_preamble(message, self.env))
     }
 }
 
@@ -168,11 +191,11 @@ fn from(instruction: &str) -> Option<&str> {
 /// What stands before a command of a generated Dockerfile to give it its variables is not what its owner wrote.
 fn without_preamble(line: &str, env: &BTreeMap<EnvKey, Secret>) -> String {
     let mut line = line.to_owned();
-    for key in env.keys().filter(|_| line.contains("/run/secrets/")).collect::<Vec<_>>() {
-        line = line.replace(&format!("--mount=type=secret,id={key},target=/run/secrets/{key} "), "");
+    for secret in env.keys().map(|key| SecretMount(key.as_str())) {
+        line = line.replace(&secret.mount(), "");
         // As written; as in a command that is an array, or as BuildKit quotes it since 0.10 (Go's `%q`); as both.
         for quote in ["\"", "\\\"", "\\\\\\\""] {
-            line = line.replace(&format!("export {key}={quote}$(cat /run/secrets/{key}){quote} && "), "");
+            line = line.replace(&secret.export(quote), "");
         }
     }
     line
@@ -289,15 +312,14 @@ mod tests {
 
     #[test]
     fn only_so_many_steps_are_remembered() {
-        let env = env();
-        let mut account = Account::new(Builder::BuildKit, "", &env);
+        let mut steps = Steps::default();
         for number in 0..1000 {
-            account.hear_step(&printed("first", "x"));
-            account.hear_step(&printed(&format!("step {number}"), "x"));
-            account.hear_step(&broke("first", "x"));
+            steps.hear(&printed("first", "x"));
+            steps.hear(&printed(&format!("step {number}"), "x"));
+            steps.hear(&broke("first", "x"));
         }
-        assert_eq!((account.printed.len(), account.failed.len()), (STEPS, STEPS));
-        assert!(account.printed.iter().any(|(step, _)| &**step == "first"));
+        assert_eq!((steps.printed.len(), steps.failed.len()), (STEPS, STEPS));
+        assert!(steps.printed.iter().any(|(step, _)| &**step == "first"));
     }
 
     #[test]

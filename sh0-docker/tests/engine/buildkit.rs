@@ -34,7 +34,7 @@ async fn played(mut build: Build) -> (String, Result<String, Error>) {
     let mut text = String::new();
     loop {
         match build.try_next().await {
-            Ok(Some(progress)) => text.extend(progress.stream),
+            Ok(Some(progress)) => text.push_str(&progress.output()),
             Ok(None) => return (text, build.finish().await.map(|id| id.to_string())),
             Err(error) => return (text, Err(error)),
         }
@@ -174,10 +174,7 @@ fn a_dropped_build_ends_its_step() {
         };
         let mut build = start(&corner, &options(&corner), &dockerfile, "").await;
         while let Some(progress) = build.try_next().await.unwrap() {
-            if progress
-                .stream
-                .is_some_and(|text| text.contains(&format!("\n{mark} here\n")) || text == format!("{mark} here\n"))
-            {
+            if progress.output().lines().any(|line| line == format!("{mark} here")) {
                 break;
             }
         }
@@ -197,8 +194,9 @@ fn a_step_that_prints_without_end_is_read_to_its_end() {
         let mut build = start(&corner, &options(&corner), dockerfile, "").await;
         let (mut longest, mut last) = (0, String::new());
         while let Some(progress) = build.next().await {
-            if let Some(text) = progress.unwrap().stream {
-                longest = longest.max(text.len());
+            let text = progress.unwrap().output();
+            longest = longest.max(text.len());
+            if !text.is_empty() {
                 last = text;
             }
         }

@@ -23,13 +23,7 @@ pub fn report(report: &Report, colour: bool) -> String {
         let text = format!("allowed  {rule} {name}{at}: {} (says {})", allowed.reason, allowed.by);
         out.push_str(&format!("{}\n", ink.dim(&plain(&text))));
     }
-    let counts = report.counts();
-    let counts: Vec<String> = counts.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
-    let counts = counts.join(", ");
-    let found = if counts.is_empty() { "nothing was found" } else { &counts };
-    let rest = if report.truncated { "; the tree is larger, the rest was not read" } else { "" };
-    out.push_str(&format!("score {} of 100: {found} in {} files{rest}\n", report.score, report.files));
-    out
+    out + &report.headline() + "\n"
 }
 
 /// The findings of one rule.

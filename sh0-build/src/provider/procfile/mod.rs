@@ -80,11 +80,6 @@ impl Procfile {
                     command
                 }
             };
-            if process.is_one_off() {
-                draft.warn(format!(
-                    "Procfile:{line}: `{label}` is run by hand, as its name says: none starts until `sh0 scale {label}=1`"
-                ));
-            }
             processes.insert(process, command);
         }
         if processes.is_empty() {

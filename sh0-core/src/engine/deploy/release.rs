@@ -63,7 +63,7 @@ impl Deploy<'_> {
         self.row.value.made.plan = Some(plan.clone());
 
         self.begin(Step::Check).await?;
-        self.check(&dir, &plan).await?;
+        self.check(&dir, &plan, names).await?;
 
         self.begin(Step::Build).await?;
         let request = BuildRequest {
@@ -89,10 +89,9 @@ impl Deploy<'_> {
     }
 
     /// Tells what the health rules find; an error where the owner wants that to block the deployment.
-    async fn check(&mut self, tree: &Path, plan: &Plan) -> Result<()> {
+    async fn check(&mut self, tree: &Path, plan: &Plan, env: Vec<EnvKey>) -> Result<()> {
         let (engine, settings) = (self.engine, &self.app.app.settings);
-        let env = self.vars().await?.into_iter().map(|var| var.key).collect();
-        let request = CheckRequest { tree, plan, settings, env, now: engine.now() };
+        let request = CheckRequest { tree, plan, settings, env: env.into_iter().collect(), now: engine.now() };
         let report = engine.inner.backends.planner.check(request).await?;
         let (fail_on, who) = match settings.fail_on {
             Some(level) => (level, "the settings (fail_on) do"),

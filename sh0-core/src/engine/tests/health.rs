@@ -1,9 +1,9 @@
 //! An app that does not come up fails its deployment with the very reason, and the old release serves on.
 
-use super::{deployed, open_shop, reason, seen, shop};
-use crate::model::{DeploymentState, Exit, Millis};
-use crate::ops::apps::UpdateApp;
-use crate::testkit::fakes::{Behaviour, call, from};
+use super::{change_settings, deployed, open_shop, reason, seen, shop};
+use crate::engine::Engine;
+use crate::model::{AppSettings, DeploymentState, Exit, Millis};
+use crate::testkit::fakes::{Behaviour, World, call, from};
 
 #[tokio::test(start_paused = true)]
 async fn every_way_to_fail_says_so() {
@@ -23,11 +23,7 @@ async fn every_way_to_fail_says_so() {
         (Behaviour::BuildFails("npm says no".into()), "npm says no", ""),
     ];
     let (world, engine) = open_shop().await;
-    let mut settings = seen(&world, &engine).await.settings;
-    settings.health.path = Some("/healthz".parse().unwrap());
-    let update =
-        UpdateApp { app: "shop".parse().unwrap(), name: None, port: None, source: None, settings: Some(settings) };
-    call(&engine, update).await.unwrap();
+    change_settings(&world, &engine, |settings| settings.health.path = Some("/healthz".parse().unwrap())).await;
     let before = seen(&world, &engine).await;
     for (at, (behaviour, first, second)) in cases.into_iter().enumerate() {
         let tree = format!("case-{at}");
@@ -55,24 +51,22 @@ async fn a_slow_starter_has_time() {
     assert_eq!(deployed(&world, &engine, from("shop", "slow")).await.state, DeploymentState::Live);
 }
 
+/// How a deployment of `slow` ends, which is asked every second and has hardly a start period.
+async fn tried(world: &World, engine: &Engine, retries: u32, successes: u32) -> DeploymentState {
+    change_settings(world, engine, |AppSettings { health, .. }| {
+        (health.interval, health.start_period) = (Millis(1_000), Millis(100));
+        (health.retries, health.successes) = (retries, successes);
+    })
+    .await;
+    deployed(world, engine, from("shop", "slow")).await.state
+}
+
 #[tokio::test(start_paused = true)]
 async fn retries_come_after_the_start_period() {
     let (world, engine) = open_shop().await;
     world.runtime.script("slow", Behaviour::HealthyAfter(7));
-    let mut settings = seen(&world, &engine).await.settings;
-    settings.health.interval = Millis(1_000);
-    settings.health.start_period = Millis(100);
     for (retries, state) in [(0, DeploymentState::Failed), (10, DeploymentState::Live)] {
-        settings.health.retries = retries;
-        let update = UpdateApp {
-            app: "shop".parse().unwrap(),
-            name: None,
-            port: None,
-            source: None,
-            settings: Some(settings.clone()),
-        };
-        call(&engine, update).await.unwrap();
-        assert_eq!(deployed(&world, &engine, from("shop", "slow")).await.state, state, "{retries} retries");
+        assert_eq!(tried(&world, &engine, retries, 1).await, state, "{retries} retries");
     }
 }
 
@@ -81,21 +75,8 @@ async fn good_answers_use_up_no_retries() {
     let (world, engine) = open_shop().await;
     // Two bad answers after the start period, then four good ones.
     world.runtime.script("slow", Behaviour::HealthyAfter(7));
-    let mut settings = seen(&world, &engine).await.settings;
-    settings.health.interval = Millis(1_000);
-    settings.health.start_period = Millis(100);
-    settings.health.successes = 4;
     for (retries, state) in [(1, DeploymentState::Failed), (2, DeploymentState::Live)] {
-        settings.health.retries = retries;
-        let update = UpdateApp {
-            app: "shop".parse().unwrap(),
-            name: None,
-            port: None,
-            source: None,
-            settings: Some(settings.clone()),
-        };
-        call(&engine, update).await.unwrap();
-        assert_eq!(deployed(&world, &engine, from("shop", "slow")).await.state, state, "{retries} retries");
+        assert_eq!(tried(&world, &engine, retries, 4).await, state, "{retries} retries");
     }
 }
 
@@ -104,12 +85,10 @@ async fn successes_must_follow_each_other() {
     let (world, engine) = open_shop().await;
     world.runtime.script("flaps", Behaviour::Flaps);
     assert_eq!(deployed(&world, &engine, from("shop", "flaps")).await.state, DeploymentState::Live);
-    let mut settings = seen(&world, &engine).await.settings;
-    settings.health.successes = 2;
-    settings.health.start_period = Millis(5_000);
-    let update =
-        UpdateApp { app: "shop".parse().unwrap(), name: None, port: None, source: None, settings: Some(settings) };
-    call(&engine, update).await.unwrap();
+    change_settings(&world, &engine, |AppSettings { health, .. }| {
+        (health.successes, health.start_period) = (2, Millis(5_000));
+    })
+    .await;
     reason(&deployed(&world, &engine, from("shop", "flaps")).await);
 }
 

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{deployed, now, open_shop, reason, seen};
+use super::{change_settings, deployed, now, open_shop, reason, seen};
 use crate::Code;
 use crate::model::{RuntimeKind, Secret};
-use crate::ops::apps::UpdateApp;
 use crate::ops::deployments::{CancelDeployment, CreateDeployment};
 use crate::ops::env::{RevealEnv, SetEnv};
 use crate::ops::releases::{ListReleases, Rollback};
@@ -30,11 +29,7 @@ async fn a_rollback_restores_code_settings_and_environment() {
     let before = seen(&world, &engine).await;
     assert_eq!(before.live.as_ref().unwrap().number, 2);
 
-    let mut settings = before.settings.clone();
-    settings.health.successes = 3;
-    let update =
-        UpdateApp { app: "shop".parse().unwrap(), name: None, port: None, source: None, settings: Some(settings) };
-    call(&engine, update).await.unwrap();
+    change_settings(&world, &engine, |settings| settings.health.successes = 3).await;
     call(&engine, greeting("good day", true)).await.unwrap();
     deployed(&world, &engine, from("shop", "two")).await;
     assert_eq!(seen(&world, &engine).await.live.unwrap().number, 3);

@@ -5,21 +5,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::{deployed, now, open_shop, reason, seen, shop};
+use super::{change_settings, deployed, now, open_shop, reason, seen, shop};
 use crate::Code;
 use crate::engine::Engine;
-use crate::model::{AppSettings, DeploymentState, Exit, InstanceName, Step, Strategy};
-use crate::ops::apps::UpdateApp;
+use crate::model::{DeploymentState, Exit, InstanceName, Step, Strategy};
 use crate::testkit::chaos::{Faults, Mode, wrap};
 use crate::testkit::fakes::{Behaviour, Deed, FakePlanner, FakeStore, World, call, follow, from};
-
-async fn update(engine: &Engine, world: &World, edit: impl FnOnce(&mut AppSettings)) {
-    let mut settings = seen(world, engine).await.settings;
-    edit(&mut settings);
-    let update =
-        UpdateApp { app: "shop".parse().unwrap(), name: None, port: None, source: None, settings: Some(settings) };
-    call(engine, update).await.unwrap();
-}
 
 /// Where in the world's history something was done.
 fn position(world: &World, fits: impl Fn(&Deed) -> bool) -> usize {
@@ -65,7 +56,7 @@ async fn requests_are_not_waited_for_longer_than_the_drain_timeout() {
 #[tokio::test(start_paused = true)]
 async fn recreate_stops_the_old_first() {
     let (world, engine) = open_shop().await;
-    update(&engine, &world, |settings| settings.strategy = Strategy::Recreate).await;
+    change_settings(&world, &engine, |settings| settings.strategy = Strategy::Recreate).await;
     let old = seen(&world, &engine).await.live.unwrap().upstreams[0].instance.clone();
     let deployment = call(&engine, from("shop", "two")).await.unwrap();
     world.settle(&engine).await;
@@ -80,7 +71,7 @@ async fn recreate_stops_the_old_first() {
 #[tokio::test(start_paused = true)]
 async fn recreate_lets_the_old_finish_what_they_have_begun() {
     let (world, engine) = open_shop().await;
-    update(&engine, &world, |settings| settings.strategy = Strategy::Recreate).await;
+    change_settings(&world, &engine, |settings| settings.strategy = Strategy::Recreate).await;
     let old = seen(&world, &engine).await.live.unwrap().upstreams[0].instance.clone();
     let request = world.proxy.begin(&old);
     let deployment = call(&engine, from("shop", "two")).await.unwrap();
@@ -97,7 +88,7 @@ async fn recreate_lets_the_old_finish_what_they_have_begun() {
 #[tokio::test(start_paused = true)]
 async fn recreate_brings_the_old_back_when_the_new_fails() {
     let (world, engine) = open_shop().await;
-    update(&engine, &world, |settings| settings.strategy = Strategy::Recreate).await;
+    change_settings(&world, &engine, |settings| settings.strategy = Strategy::Recreate).await;
     world.runtime.script("bad", Behaviour::Exits(Exit { code: 1, oom: false }));
     let before = seen(&world, &engine).await.live.unwrap();
     let deployment = call(&engine, from("shop", "bad")).await.unwrap();
@@ -111,7 +102,7 @@ async fn recreate_brings_the_old_back_when_the_new_fails() {
 #[tokio::test(start_paused = true)]
 async fn the_release_command_runs_once_before_the_switch() {
     let (world, engine) = open_shop().await;
-    update(&engine, &world, |settings| settings.release_command = Some("migrate".to_owned())).await;
+    change_settings(&world, &engine, |settings| settings.release_command = Some("migrate".to_owned())).await;
     let deployment = deployed(&world, &engine, from("shop", "two")).await;
     let command = InstanceName::release_command(deployment.id);
     assert_eq!(world.stage.count(|deed| *deed == Deed::Started(command.clone())), 1);
@@ -124,7 +115,7 @@ async fn the_release_command_runs_once_before_the_switch() {
 #[tokio::test(start_paused = true)]
 async fn a_failing_release_command_ends_the_deployment() {
     let (world, engine) = open_shop().await;
-    update(&engine, &world, |settings| settings.release_command = Some("migrate".to_owned())).await;
+    change_settings(&world, &engine, |settings| settings.release_command = Some("migrate".to_owned())).await;
     world.runtime.script("migrate", Behaviour::Exits(Exit { code: 3, oom: false }));
     let reason = reason(&deployed(&world, &engine, from("shop", "two")).await);
     assert!(reason.contains("(the release command) exited with code 3") && reason.contains("boom"), "{reason}");

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Engine, deployed, now, open_shop, seen};
+use super::{Engine, change_settings, deployed, now, open_shop, seen};
 use crate::model::{InstanceName, Upstream};
-use crate::ops::apps::{ScaleApp, UpdateApp};
+use crate::ops::apps::ScaleApp;
 use crate::ops::deployments::CancelDeployment;
 use crate::testkit::fakes::{Behaviour, World, app, call, from};
 
@@ -107,11 +107,7 @@ async fn the_health_check_is_that_of_the_release() {
     let (world, engine) = open_shop().await;
     world.runtime.script("plain", Behaviour::Status(503));
     deployed(&world, &engine, from("shop", "plain")).await;
-    let mut settings = seen(&world, &engine).await.settings;
-    settings.health.path = Some("/healthz".parse().unwrap());
-    let update =
-        UpdateApp { app: "shop".parse().unwrap(), name: None, port: None, source: None, settings: Some(settings) };
-    call(&engine, update).await.unwrap();
+    change_settings(&world, &engine, |settings| settings.health.path = Some("/healthz".parse().unwrap())).await;
     let name = routed(&world, &engine).await.remove(0).instance;
     world.runtime.vanish(&name);
     after(5).await;

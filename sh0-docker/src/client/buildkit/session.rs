@@ -84,7 +84,7 @@ impl Transport {
     }
 }
 
-/// Unguessable, as the standard library's hash keys are.
+/// Unlike that of any other session. It is no secret: who may speak to the engine may do everything.
 fn session_id() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", random(), random())

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::super::{
-    BuildOptions, Builder, Error, Filters, Progress, Result,
+    BuildOptions, Builder, Error, Filters, Result,
     fake::{Fake, Step, answer, chunked, cut_chunked},
 };
 
@@ -30,7 +30,7 @@ async fn build(fake: &Fake) -> (String, Result<String>) {
     let mut text = String::new();
     while let Some(progress) = build.next().await {
         match progress {
-            Ok(Progress { stream, .. }) => text.extend(stream),
+            Ok(progress) => text.push_str(&progress.output()),
             Err(error) => return (text, Err(error)),
         }
     }

@@ -63,8 +63,8 @@ pub struct ProcessConfig {
     pub path: String,
     /// Variables that toolchains need, such as `RUSTUP_HOME`; folders they name are readable.
     pub toolchain: BTreeMap<String, String>,
-    /// Variables that builds get besides, such as `HTTPS_PROXY` (it may hold a password); the app's own win over them. Files and folders they name
-    /// are readable.
+    /// Variables that builds get besides, such as `HTTPS_PROXY` (it may hold a password); the app's own win over them.
+    /// Files and folders that they name are readable.
     pub build_env: BTreeMap<String, Secret>,
     /// Folders that no app may see: the platform's data, its keys, its socket. `root` always is one.
     pub hidden: Vec<PathBuf>,
