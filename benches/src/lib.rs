@@ -10,6 +10,9 @@
 //! | [`rows`] | what is proven: one module a row of proof, one program each in `src/bin` |
 //! | [`report`] | figures and Markdown |
 //!
+//! `peers`, beside this crate, is no member of the workspace: programs of others that a row measures ours against. Only that
+//! row builds it.
+//!
 //! ```
 //! use sh0_benches::report::Series;
 //!

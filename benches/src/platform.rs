@@ -52,31 +52,39 @@ impl Programs {
     }
 
     fn build() -> Outcome<Programs> {
-        let cargo = || {
-            let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            let ours = |name: &str| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR";
-            for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
-                cargo.env_remove(name);
-            }
-            cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
-            // What the build prints is no part of the report.
-            cargo.stdin(Stdio::null()).stdout(Stdio::null());
-            cargo
-        };
-        let run = |command: &mut Command| -> Outcome {
-            let status = command.status()?;
-            if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
-        };
-        run(cargo().args(["build", "--quiet", "-p", "sh0-cli"]).arg("--release"))?;
+        succeed(cargo().args(["build", "--quiet", "-p", "sh0-cli"]).arg("--release"))?;
         // Linked statically, so that it makes an image out of nothing.
-        run(cargo()
-            .args(["rustc", "--quiet", "-p", "sh0-benches", "--no-default-features", "--bin", "probe-app"])
-            .arg("--release")
-            .args(["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"]))?;
-        let target = std::env::current_exe()?.ancestors().nth(2).ok_or("not in a target folder")?.to_owned();
-        let dir = target.join("release");
+        succeed(
+            cargo()
+                .args(["rustc", "--quiet", "-p", "sh0-benches", "--no-default-features", "--bin", "probe-app"])
+                .arg("--release")
+                .args(["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"]),
+        )?;
+        let dir = target()?.join("release");
         Ok(Programs { sh0: dir.join("sh0"), probe_app: dir.join("probe-app") })
     }
+}
+
+/// The cargo that runs us, at the root of the workspace. What it prints is no part of a report.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let ours = |name: &str| name.starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR";
+    for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+        cargo.env_remove(name);
+    }
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).stdin(Stdio::null()).stdout(Stdio::null());
+    cargo
+}
+
+/// Runs it; fails when it fails.
+pub(crate) fn succeed(command: &mut Command) -> Outcome {
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+}
+
+/// The target folder that this program was built in.
+pub(crate) fn target() -> Outcome<PathBuf> {
+    Ok(std::env::current_exe()?.ancestors().nth(2).ok_or("not in a target folder")?.to_owned())
 }
 
 /// A server and everything that belongs to it. Dropping it removes all of it.
@@ -294,9 +302,14 @@ impl Platform {
 
     /// Asks for a deployment of a folder.
     pub async fn begin(&self, app: &App, tree: &Path) -> Outcome<Deployment> {
+        self.begin_with(app, tree, false).await
+    }
+
+    /// The same; with `no_cache`, nothing of an earlier build is used.
+    pub async fn begin_with(&self, app: &App, tree: &Path, no_cache: bool) -> Outcome<Deployment> {
         let path = tree.to_str().ok_or("the folder is not UTF-8")?.parse()?;
         let source = Some(Source::Folder { path });
-        let create = CreateDeployment { app: AppRef::from(app.id), source, runtime: None, no_cache: false };
+        let create = CreateDeployment { app: AppRef::from(app.id), source, runtime: None, no_cache };
         Ok(self.api().call(create).await?)
     }
 
@@ -308,6 +321,11 @@ impl Platform {
 
     /// Waits for the end of a deployment.
     pub async fn finish(&self, deployment: &Deployment) -> Outcome<Ended> {
+        self.finish_within(deployment, DEPLOY).await
+    }
+
+    /// The same, when it may take long.
+    pub async fn finish_within(&self, deployment: &Deployment, limit: Duration) -> Outcome<Ended> {
         let (app, id) = (deployment.app, deployment.id);
         let follow = async {
             let mut events = Vec::new();
@@ -320,9 +338,9 @@ impl Platform {
             let deployment = self.api().call(GetDeployment { app: app.into(), deployment: id }).await?;
             Ok::<_, sh0::Error>(Ended { deployment, events, known_at })
         };
-        match tokio::time::timeout(DEPLOY, follow).await {
+        match tokio::time::timeout(limit, follow).await {
             Ok(ended) => Ok(ended?),
-            Err(_) => Err(format!("deployment {id} did not end within {DEPLOY:?}\n{}", self.last_lines()).into()),
+            Err(_) => Err(format!("deployment {id} did not end within {limit:?}\n{}", self.last_lines()).into()),
         }
     }
 

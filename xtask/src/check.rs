@@ -8,7 +8,10 @@ type Part = (&'static str, fn(&Repo) -> Outcome);
 const PARTS: &[Part] = &[
     ("format", |repo| {
         run(cargo(repo).args(["fmt", "--all", "--check"]))?;
-        run(cargo(repo).args(["fmt", "--manifest-path", "xtask/fuzz/Cargo.toml", "--check"]))
+        for apart in ["xtask/fuzz/Cargo.toml", "benches/peers/Cargo.toml"] {
+            run(cargo(repo).args(["fmt", "--manifest-path", apart, "--check"]))?;
+        }
+        Ok(())
     }),
     ("rules", rules::check),
     ("dependencies", dependencies::check),

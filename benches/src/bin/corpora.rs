@@ -1,4 +1,4 @@
-//! `cargo xtask prove corpora --mirror FOLDER [--expected FILE.tsv] [--trees FOLDER] [--runs 5]`
+//! `cargo xtask prove corpora --mirror FOLDER [--expected FILE.tsv] [--trees FOLDER]`
 
 use std::process::ExitCode;
 

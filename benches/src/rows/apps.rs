@@ -37,7 +37,8 @@ use sh0::model::{AppName, RuntimeKind};
 use sh0::ops::apps::{CreateApp, DeleteApp};
 use sh0_docker::client::{Client, RemoveImage};
 
-use super::{git_dir, number, progress, word};
+use super::sources::{self, Place, git};
+use super::{number, progress, word};
 use crate::load::ask;
 use crate::platform::{Platform, Programs, addr};
 use crate::report::Report;
@@ -57,9 +58,7 @@ const STACKS: &[&str] = &["static", "node", "python", "go", "rust", "procfile", 
 struct RealApp {
     name: String,
     stack: String,
-    repo: String,
-    commit: String,
-    folder: String,
+    place: Place,
     path: String,
     expected: String,
     runtimes: Vec<RuntimeKind>,
@@ -93,10 +92,8 @@ pub async fn prove() -> Outcome<Report> {
     let only = word("--only");
     let wanted = |app: &RealApp| only.as_deref().is_none_or(|only| app.name.contains(only));
     let apps: Vec<RealApp> = fs::read_to_string(list)?.lines().skip(1).filter_map(read).filter(wanted).collect();
-    let mirror = word("--mirror").unwrap_or_else(|| "target/real-apps".into());
-    fs::create_dir_all(&mirror)?;
-    let mirror = fs::canonicalize(mirror)?;
-    apps.iter().try_for_each(|app| fetched(&mirror, app))?;
+    let mirror = sources::mirror()?;
+    apps.iter().try_for_each(|app| app.place.fetch(&mirror))?;
 
     let programs = Programs::find()?;
     let images = word("--image-mirror");
@@ -193,7 +190,7 @@ fn report(apps: &[RealApp], runs: &[Vec<Run>], whole_list: bool) -> Report {
     report.say(format!("By stack: {}.", stacks.iter().map(stack).collect::<Vec<_>>().join(", ")));
     let rows = apps.iter().zip(runs).map(|(app, runs)| {
         let on = |kind| runs.iter().find(|run| run.runtime == kind).map_or(String::new(), shown);
-        let place = if app.folder.is_empty() { app.repo.clone() } else { format!("{} {}", app.repo, app.folder) };
+        let place = app.place.shown();
         let (name, stack) = (app.name.clone(), app.stack.clone());
         [name, stack, place, app.expected.clone(), on(RuntimeKind::Process), on(RuntimeKind::Docker)]
     });
@@ -238,7 +235,7 @@ async fn name_stand_ins(engine: &Client, images: &str, apps: &[RealApp]) -> Outc
 
 async fn deploy(bench: &Bench, app: &RealApp, runtime: RuntimeKind) -> Outcome {
     let Bench { platform, programs, mirror, limit, .. } = bench;
-    let tree = own_repository(&git_dir(mirror, &app.repo)?, app, &platform.beside(&format!("{}-{runtime}", app.name)))?;
+    let tree = own_repository(mirror, app, &platform.beside(&format!("{}-{runtime}", app.name)))?;
     let name: AppName = format!("{}-{runtime}", app.name).parse()?;
     let env: serde_json::Map<String, Value> =
         app.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
@@ -270,7 +267,7 @@ async fn deploy(bench: &Bench, app: &RealApp, runtime: RuntimeKind) -> Outcome {
 }
 
 /// Asks until the body has the expected text.
-async fn answered(addr: SocketAddr, path: &str, expected: &str) -> Outcome {
+pub(super) async fn answered(addr: SocketAddr, path: &str, expected: &str) -> Outcome {
     let began = Instant::now();
     loop {
         let text = match tokio::time::timeout(ANSWER, ask(addr, "localhost", path)).await {
@@ -304,17 +301,8 @@ fn printed(platform: &Platform, programs: &Programs, name: &AppName, expected: &
 
 /// The app's tree alone, as a repository of its own: snapshots of large repositories lack files of other folders, and
 /// git clones nothing that is not whole.
-fn own_repository(from: &Path, app: &RealApp, to: &Path) -> Outcome<PathBuf> {
-    let mut archive = git(from);
-    archive.args(["archive", "--format=tar"]).arg(format!("{}:{}", app.commit, app.folder)).stdout(Stdio::piped());
-    let mut archive = archive.spawn()?;
-    let mut output = archive.stdout.take().ok_or("git has no output")?;
-    tar::Archive::new(&mut output).unpack(to)?;
-    // Git fills the last block after the archive's end; it would fail if nobody read that.
-    std::io::copy(&mut output, &mut std::io::sink())?;
-    if !archive.wait()?.success() {
-        return Err(format!("{} has no {} at {}", app.repo, app.folder, app.commit).into());
-    }
+fn own_repository(mirror: &Path, app: &RealApp, to: &Path) -> Outcome<PathBuf> {
+    app.place.unpack(mirror, to)?;
     let commit = ["-c", "user.name=proof", "-c", "user.email=proof@localhost", "commit", "--quiet", "--message=tree"];
     for args in [&["init", "--quiet"][..], &["add", "--all", "--force"], &commit] {
         let status = git(to).args(args).status()?;
@@ -323,33 +311,6 @@ fn own_repository(from: &Path, app: &RealApp, to: &Path) -> Outcome<PathBuf> {
         }
     }
     Ok(to.to_owned())
-}
-
-fn git(dir: &Path) -> Command {
-    let mut git = Command::new("git");
-    git.arg("-C").arg(dir).stdin(Stdio::null()).stdout(Stdio::null());
-    git
-}
-
-/// Fetches the commit unless it is there.
-fn fetched(mirror: &Path, app: &RealApp) -> Outcome {
-    let is_there = |dir: PathBuf| {
-        let status = git(&dir).args(["cat-file", "-e", &app.commit]).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    };
-    if git_dir(mirror, &app.repo).is_ok_and(is_there) {
-        return Ok(());
-    }
-    let dir = mirror.join(app.repo.replace('/', "+"));
-    fs::create_dir_all(&dir)?;
-    let url = format!("https://github.com/{}", app.repo);
-    progress(format!("fetches {url}"));
-    for args in [&["init", "--quiet", "--bare"][..], &["fetch", "--quiet", "--depth=1", &url, &app.commit]] {
-        if !git(&dir).args(args).status()?.success() {
-            return Err(format!("{url} at {} cannot be fetched; put it into {}", app.commit, dir.display()).into());
-        }
-    }
-    Ok(())
 }
 
 fn read(line: &str) -> Option<RealApp> {
@@ -367,7 +328,8 @@ fn read(line: &str) -> Option<RealApp> {
     let path = if path.is_empty() { "/".to_owned() } else { path };
     let runtimes = runtimes.split(',').filter_map(kind).collect();
     let [env, scale, images] = [env, scale, images].map(|text| text.split(';').filter_map(pair).collect());
-    let app = RealApp { name, stack, repo, commit, folder, path, expected, runtimes, env, scale, images, note };
+    let place = Place { repo, commit, folder };
+    let app = RealApp { name, stack, place, path, expected, runtimes, env, scale, images, note };
     (!app.name.is_empty() && !app.name.starts_with('#')).then_some(app)
 }
 

@@ -4,12 +4,13 @@ pub mod apps;
 pub mod cancel;
 pub mod corpora;
 pub mod crash;
+pub mod images;
 mod order;
 pub mod reconcile;
+mod sources;
 pub mod speed;
 pub mod zero_downtime;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::Outcome;
@@ -48,15 +49,4 @@ pub fn number(name: &str, otherwise: u64) -> u64 {
 pub fn word(name: &str) -> Option<String> {
     let args: Vec<String> = std::env::args().collect();
     args.iter().position(|arg| arg == name).and_then(|place| args.get(place + 1)).cloned()
-}
-
-/// The git directory of `owner/name` below the folder of mirrors: `OWNER+NAME`, or `OWNER+NAME/repo`.
-pub fn git_dir(mirror: &Path, repo: &str) -> Outcome<PathBuf> {
-    let dir = mirror.join(repo.replace('/', "+"));
-    let inside = dir.join("repo");
-    let dir = if inside.is_dir() { inside } else { dir };
-    match dir.join("objects").is_dir() || dir.join(".git").exists() {
-        true => Ok(std::fs::canonicalize(dir)?),
-        false => Err(format!("no git directory for {repo} below the mirror").into()),
-    }
 }

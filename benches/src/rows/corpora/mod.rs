@@ -1,4 +1,4 @@
-//! Plans for the example apps of other projects: right, the same every time, and fast.
+//! Plans for the example apps of other projects: right, and the same every time; [`prove_plan_speed`] says how fast.
 //!
 //! What is expected is a list of one's own behind `--expected`: tab-separated, with the columns repo, path, language,
 //! package_manager, framework, start_command, start_alt, port, scope (`core` counts), note. `a|b` means either;
@@ -6,30 +6,24 @@
 
 mod expected;
 mod rules;
+mod speed;
 mod trees;
 
 pub use rules::prove as prove_rules;
+pub use speed::prove as prove_plan_speed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
 use sh0::model::{AppSettings, Plan};
 use sh0_build::{DirTree, Kind, Options, Tree, plan_tree};
 
 use self::expected::{Expected, Field};
 use self::trees::{App, CORPORA};
-use super::{number, word};
+use super::word;
 use crate::Outcome;
-use crate::report::{Report, Series, millis};
-
-/// What the issue asks of the speed in one process.
-const MEDIAN: f64 = 0.3;
-const P95: f64 = 2.0;
-const ALL: f64 = 500.0;
-const LARGE: f64 = 50.0;
-const MOST_MEMORY: u64 = 16 << 20;
+use crate::report::Report;
 
 /// The whole row.
 pub async fn prove() -> Outcome<Report> {
@@ -44,7 +38,6 @@ pub async fn prove() -> Outcome<Report> {
     let mut report = Report::default();
     let planned = plans(&apps, &mut report);
     scores(&apps, &planned, &expected, &mut report);
-    speed(&apps, &mut report)?;
     Ok(report)
 }
 
@@ -226,97 +219,4 @@ fn scores(apps: &[App], planned: &[Planned], expected: &[Expected], report: &mut
     report.table(&["repository", "app", "", "what", "expected", "got", "why"], misses);
     report.section("Trees that are broken on purpose");
     report.table(&["repository", "app", "what comes of it"], refused);
-}
-
-/// Reading and planning, in this process.
-fn speed(apps: &[App], report: &mut Report) -> Outcome {
-    let runs = usize::try_from(number("--runs", 5))?.max(1);
-    reset_peak();
-    let mut all = Series::default();
-    let mut medians = Vec::new();
-    let mut times: Vec<Series> = vec![Series::default(); apps.len()];
-    for _ in 0..runs {
-        let began = Instant::now();
-        for (app, series) in apps.iter().zip(&mut times) {
-            series.add(millis(timed(&app.dir)));
-        }
-        all.add(millis(began.elapsed()));
-    }
-    medians.extend(times.iter().map(Series::median));
-    let slowest = medians.iter().zip(apps).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, app)| app.path.clone());
-    let peak = peak()?;
-    let medians: Series = medians.into_iter().collect();
-    let large = large()?;
-    report.section("Speed and memory, in process");
-    let rows = [
-        ("one tree, median", format!("{:.3} ms", medians.median()), format!("{MEDIAN} ms"), medians.median() <= MEDIAN),
-        (
-            "one tree, 95th percentile",
-            format!("{:.3} ms", medians.quantile(0.95)),
-            format!("{P95} ms"),
-            medians.quantile(0.95) <= P95,
-        ),
-        (
-            "one tree, slowest",
-            format!("{:.3} ms ({})", medians.quantile(1.0), slowest.unwrap_or_default()),
-            String::new(),
-            true,
-        ),
-        ("all trees, one after the other", format!("{:.0} ms", all.median()), format!("{ALL} ms"), all.median() <= ALL),
-        ("a workspace of 10,000 files", format!("{large:.1} ms"), format!("{LARGE} ms"), large <= LARGE),
-        (
-            "peak memory of this process meanwhile",
-            format!("{:.1} MiB", peak as f64 / 1048576.0),
-            format!("{} MiB", MOST_MEMORY >> 20),
-            peak <= MOST_MEMORY,
-        ),
-    ];
-    for (what, got, bar, holds) in &rows {
-        if !holds {
-            report.problem(format!("{what}: {got}, not {bar}"));
-        }
-    }
-    report.table(&["what", "measured", "at most"], rows.map(|(what, got, bar, _)| [what.to_owned(), got, bar]));
-    report.say(format!("Each time is the median of {runs} runs, from opening the folder to the plan with its Dockerfile; files are in the page cache. The memory includes the plans of all trees and the list of expectations."));
-    Ok(())
-}
-
-fn timed(dir: &Path) -> Duration {
-    let began = Instant::now();
-    if let Ok(tree) = DirTree::open(dir) {
-        std::hint::black_box(plan_tree(&tree, &AppSettings::default(), &Options::default())).ok();
-    }
-    began.elapsed()
-}
-
-/// A pnpm workspace of 100 packages with 100 files each: milliseconds, the median of five.
-fn large() -> Outcome<f64> {
-    let dir = tempfile::tempdir()?;
-    let write = |path: &str, text: &str| std::fs::write(dir.path().join(path), text);
-    write("package.json", r#"{"private":true,"scripts":{"build":"turbo build","start":"node packages/p0/f1.js"}}"#)?;
-    write("pnpm-workspace.yaml", "packages:\n  - packages/*\n")?;
-    write("pnpm-lock.yaml", &"  /lodash@4.17.21:\n    resolution: {integrity: sha512-x}\n".repeat(20_000))?;
-    write("turbo.json", "{}")?;
-    for package in 0..100 {
-        std::fs::create_dir_all(dir.path().join(format!("packages/p{package}")))?;
-        write(
-            &format!("packages/p{package}/package.json"),
-            &format!(r#"{{"name":"p{package}","scripts":{{"build":"tsc"}},"dependencies":{{"express":"5"}}}}"#),
-        )?;
-        for file in 1..100 {
-            write(&format!("packages/p{package}/f{file}.js"), "module.exports = 1;\n")?;
-        }
-    }
-    Ok((0..5).map(|_| millis(timed(dir.path()))).collect::<Series>().median())
-}
-
-/// Forgets the highest resident size so far (proc_pid_clear_refs(5)).
-fn reset_peak() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-fn peak() -> Outcome<u64> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? * 1024)
 }

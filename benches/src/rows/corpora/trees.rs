@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Outcome;
-use crate::rows::git_dir;
+use crate::rows::sources::git_dir;
 
 /// A repository of examples.
 pub(super) struct Corpus {
