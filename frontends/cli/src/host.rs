@@ -109,6 +109,7 @@ pub(crate) async fn up(voice: Voice, place: &Place, up: Up, hosting_typed: bool)
         stop_apps = host.platform.stopped() => stop_apps,
         () = interrupted() => true,
     };
+    voice.say("stopping; Ctrl-C again ends at once");
     host.end(stop_apps).await
 }
 

@@ -55,6 +55,8 @@ pub(crate) async fn caller(shared: &Shared, parts: &Parts, id: &RequestId) -> Re
 }
 
 fn unauthorized(what: &str) -> Error {
-    let detail = format!("the header `Authorization` {what}: send `Bearer <token>`; `sh0 tokens create` makes a token");
+    let detail = format!(
+        "the header `Authorization` {what}: send `Bearer <token>`; `sh0 tokens create` makes one, SH0_TOKEN is where `sh0` looks"
+    );
     Error::new(Code::Unauthorized, detail)
 }

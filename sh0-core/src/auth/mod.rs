@@ -1,5 +1,7 @@
 //! Who may do what.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +94,15 @@ impl Role {
     }
 }
 
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Role::Admin => "admin",
+            Role::ReadOnly => "read_only",
+        })
+    }
+}
+
 /// What an operation needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -108,4 +119,17 @@ pub enum Permission {
     Exec,
     /// To manage the platform: tokens, shutdown.
     Manage,
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Permission::Read => "read",
+            Permission::ReadSecrets => "read_secrets",
+            Permission::Deploy => "deploy",
+            Permission::Write => "write",
+            Permission::Exec => "exec",
+            Permission::Manage => "manage",
+        })
+    }
 }

@@ -55,7 +55,7 @@ impl Caller {
     fn authorize(&self, op: &OpDef) -> Result<Authorized> {
         if !self.principal.may(op.meta.permission) {
             let text = format!(
-                "{} may not call {}: its role {:?} lacks the permission {:?}",
+                "{} may not call {}: its role `{}` lacks the permission `{}`",
                 self.principal,
                 op.meta.name,
                 self.principal.role(),

@@ -36,7 +36,9 @@ async fn a_read_only_token_can_only_look() {
     let before = *world.store.watch().borrow();
     let mut denied = 0;
     for op in ops::all() {
-        let forbidden = attempt(&caller, op).await.err().map(|error| error.code()) == Some(Code::Forbidden);
+        let error = attempt(&caller, op).await.err().filter(|error| error.code() == Code::Forbidden);
+        let words = format!("its role `read_only` lacks the permission `{}`", op.meta.permission);
+        let forbidden = error.is_some_and(|error| error.detail().ends_with(&words));
         let looks = op.meta.permission == Permission::Read;
         assert_eq!(forbidden, !looks, "{} needs {:?}", op.meta.name, op.meta.permission);
         denied += usize::from(forbidden);

@@ -208,9 +208,9 @@ impl Proxy for EmbeddedProxy {
 pub(crate) fn capabilities() -> Vec<Capability> {
     let yes = ["http/1.1", "http/2 (prior knowledge)", "websockets", "streaming", "draining", "wildcard hosts"];
     let later = ["tls", "http/3", "tcp routes"];
-    let no = |name: &str| Support::No { reason: format!("{name} is not built yet; put a proxy that has it in front") };
+    let no = Support::No { reason: "not built yet; put a proxy that has it in front".into() };
     let yes = yes.into_iter().map(|name| Capability { name: name.to_owned(), support: Support::Yes });
-    yes.chain(later.into_iter().map(|name| Capability { name: name.to_owned(), support: no(name) })).collect()
+    yes.chain(later.into_iter().map(|name| Capability { name: name.to_owned(), support: no.clone() })).collect()
 }
 
 impl Shared {
