@@ -1,4 +1,4 @@
-//! `cargo xtask prove images [--mirror FOLDER] [--image-mirror sh0-test] [--rounds 3] [--only NAME] [--limit SECONDS]`
+//! `cargo xtask prove images [--mirror FOLDER] [--image-mirror sh0-test] [--rounds 5] [--only NAME] [--limit SECONDS]`
 
 use std::process::ExitCode;
 

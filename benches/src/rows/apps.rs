@@ -19,9 +19,9 @@
 //! | `path` | what is asked for; `/` when empty |
 //! | `expected` | a part of the body of an answer 200; with `log:` in front, a part of what it prints |
 //! | `runtimes` | `process`, `docker`, or both with a comma |
-//! | `env` | `NAME=VALUE`, separated by `;` |
+//! | `env` | `NAME=VALUE`, separated by `;`; with `process:` or `docker:` in front, on that runtime alone |
 //! | `scale` | `PROCESS=COUNT`, separated by `;`: 0 for what ends at once |
-//! | `images` | `NAME=STAND-IN`: an image that its own Dockerfile names, and what has that name during the proof where there are stand-ins and no such image |
+//! | `images` | `NAME=STAND-IN`: an image that its Dockerfile names, and what has that name during the proof where there are stand-ins and no such image |
 //! | `note` | what is known of a failure |
 
 use std::collections::BTreeMap;
@@ -33,8 +33,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
-use sh0::model::{AppName, RuntimeKind};
+use sh0::model::{AppName, ImagePlan, RuntimeKind};
 use sh0::ops::apps::{CreateApp, DeleteApp};
+use sh0::ops::releases::ListReleases;
 use sh0_docker::client::{Client, RemoveImage};
 
 use super::sources::{self, Place, git};
@@ -50,8 +51,10 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// Fewer would prove nothing about stacks.
 const LEAST: usize = 30;
 const LEAST_ON_BOTH: usize = 12;
+const LEAST_GENERATED: usize = 40;
 const LEAST_PER_STACK: usize = 4;
-const STACKS: &[&str] = &["static", "node", "python", "go", "rust", "procfile", "dockerfile"];
+const STACKS: &[&str] =
+    &["static", "node", "python", "go", "rust", "php", "ruby", "java", "deno", "bun", "procfile", "dockerfile"];
 
 /// A line of the list.
 #[derive(Debug, Clone)]
@@ -72,6 +75,8 @@ struct RealApp {
 struct Run {
     runtime: RuntimeKind,
     good: bool,
+    /// In an image by the Dockerfile that sh0 wrote.
+    generated: bool,
     text: String,
 }
 
@@ -163,31 +168,38 @@ async fn runs(bench: &Bench, app: &RealApp) -> Vec<Run> {
             false => Err("not begun: the time was up".into()),
         };
         let text = match &result {
-            Ok(()) => format!("{:.0} s", began.elapsed().as_secs_f64()),
+            Ok(_) => format!("{:.0} s", began.elapsed().as_secs_f64()),
             Err(error) => format!("**no**: {}", shortened(&error.to_string())),
         };
         progress(format!("{} on {runtime}: {text}", app.name));
-        runs.push(Run { runtime, good: result.is_ok(), text });
+        runs.push(Run { runtime, good: result.is_ok(), generated: result.unwrap_or(false), text });
     }
     runs
 }
 
 fn report(apps: &[RealApp], runs: &[Vec<Run>], whole_list: bool) -> Report {
     let good = |runs: &Vec<Run>| runs.iter().filter(|run| run.good).count();
+    let is_generated = |runs: &Vec<Run>| runs.iter().any(|run| run.generated);
     let answering = runs.iter().filter(|runs| good(runs) > 0).count();
     let both = runs.iter().filter(|runs| good(runs) == 2).count();
-    let mut stacks: BTreeMap<&str, usize> = STACKS.iter().map(|stack| (*stack, 0)).collect();
-    for (app, _) in apps.iter().zip(runs).filter(|(_, runs)| good(runs) > 0) {
-        *stacks.entry(&app.stack).or_default() += 1;
+    let generated = runs.iter().filter(|runs| is_generated(runs)).count();
+    let mut stacks: BTreeMap<&str, (usize, usize)> = STACKS.iter().map(|stack| (*stack, (0, 0))).collect();
+    for (app, runs) in apps.iter().zip(runs).filter(|(_, runs)| good(runs) > 0) {
+        let (answering, generated) = stacks.entry(&app.stack).or_default();
+        *answering += 1;
+        *generated += usize::from(is_generated(runs));
     }
 
     let mut report = Report::default();
     report.section(&format!(
-        "{answering} of {} apps answer with their own text, {both} of them on both runtimes",
+        "{answering} of {} apps answer with their own text, {both} of them on both runtimes, {generated} built by their \
+         generated Dockerfile on Docker",
         apps.len()
     ));
-    let stack = |(stack, count): (&&str, &usize)| format!("{stack} {count}");
-    report.say(format!("By stack: {}.", stacks.iter().map(stack).collect::<Vec<_>>().join(", ")));
+    let stack = |(stack, (answering, generated)): (&&str, &(usize, usize))| {
+        [(*stack).to_owned(), answering.to_string(), generated.to_string()]
+    };
+    report.table(&["stack", "apps that answer", "by their generated Dockerfile on Docker"], stacks.iter().map(stack));
     let rows = apps.iter().zip(runs).map(|(app, runs)| {
         let on = |kind| runs.iter().find(|run| run.runtime == kind).map_or(String::new(), shown);
         let place = app.place.shown();
@@ -205,10 +217,13 @@ fn report(apps: &[RealApp], runs: &[Vec<Run>], whole_list: bool) -> Report {
     });
     report.table(&["app", "runtime", "why", "what was said"], failed);
     if whole_list {
+        if generated < LEAST_GENERATED {
+            report.problem(format!("{generated} apps built by their generated Dockerfile, not {LEAST_GENERATED}"));
+        }
         if answering < LEAST || both < LEAST_ON_BOTH {
             report.problem(format!("{answering} apps and {both} on both runtimes, not {LEAST} and {LEAST_ON_BOTH}"));
         }
-        for (stack, count) in stacks.iter().filter(|(_, count)| **count < LEAST_PER_STACK) {
+        for (stack, (count, _)) in stacks.iter().filter(|(_, (count, _))| *count < LEAST_PER_STACK) {
             report.problem(format!("{count} of {stack}, not {LEAST_PER_STACK}"));
         }
     }
@@ -216,29 +231,40 @@ fn report(apps: &[RealApp], runs: &[Vec<Run>], whole_list: bool) -> Report {
 }
 
 fn shown(run: &Run) -> String {
-    if run.good { run.text.clone() } else { "**no**".to_owned() }
+    match run.good {
+        true if run.runtime == RuntimeKind::Docker && !run.generated => format!("{}, own Dockerfile", run.text),
+        true => run.text.clone(),
+        false => "**no**".to_owned(),
+    }
 }
 
-/// Gives stand-ins the names that the apps' own Dockerfiles use, where no image has them. Answers the names.
+/// Gives stand-ins the names that Dockerfiles use, where no image has them: an app's own uses a name as it is, a generated
+/// one below the mirror. Answers the names.
 async fn name_stand_ins(engine: &Client, images: &str, apps: &[RealApp]) -> Outcome<Vec<String>> {
     let mut named = Vec::new();
     for (name, stand_in) in apps.iter().flat_map(|app| &app.images) {
-        if engine.inspect_image(name).await.is_err() {
-            match engine.tag_image(&format!("{images}/library/{stand_in}"), name).await {
-                Ok(()) => named.push(name.clone()),
-                Err(error) => progress(format!("{name} has no stand-in: {error}")),
+        for name in [name.clone(), format!("{images}/library/{name}")] {
+            if engine.inspect_image(&name).await.is_err() {
+                match engine.tag_image(&format!("{images}/library/{stand_in}"), &name).await {
+                    Ok(()) => named.push(name),
+                    Err(error) => progress(format!("{name} has no stand-in: {error}")),
+                }
             }
         }
     }
     Ok(named)
 }
 
-async fn deploy(bench: &Bench, app: &RealApp, runtime: RuntimeKind) -> Outcome {
+/// Deploys an app, asks it, and removes it. Answers whether it ran in an image by the Dockerfile that sh0 wrote.
+async fn deploy(bench: &Bench, app: &RealApp, runtime: RuntimeKind) -> Outcome<bool> {
     let Bench { platform, programs, mirror, limit, .. } = bench;
     let tree = own_repository(mirror, app, &platform.beside(&format!("{}-{runtime}", app.name)))?;
     let name: AppName = format!("{}-{runtime}", app.name).parse()?;
-    let env: serde_json::Map<String, Value> =
-        app.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let here = |(name, value): &(String, String)| {
+        let (on, name) = name.split_once(':').unwrap_or((runtime.as_str(), name));
+        (on == runtime.as_str()).then(|| (name.to_owned(), value.as_str().into()))
+    };
+    let env: serde_json::Map<String, Value> = app.env.iter().filter_map(here).collect();
     let scale = app.scale.iter().map(|(process, count)| Ok((process.clone(), count.parse::<u32>()?.into())));
     let scale = scale.collect::<Outcome<serde_json::Map<String, Value>>>()?;
     let create = json!({ "name": name, "runtime": runtime, "env": env, "scale": scale });
@@ -257,9 +283,13 @@ async fn deploy(bench: &Bench, app: &RealApp, runtime: RuntimeKind) -> Outcome {
             return Err(detail.unwrap_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned()).into());
         }
         match app.expected.strip_prefix("log:") {
-            Some(expected) => printed(platform, programs, &name, expected),
-            None => answered(addr(&created), &app.path, &app.expected).await,
+            Some(expected) => printed(platform, programs, &name, expected)?,
+            None => answered(addr(&created), &app.path, &app.expected).await?,
         }
+        let releases = ListReleases { app: created.id.into(), cursor: None, limit: None };
+        let live = platform.api().call(releases).await?.items.into_iter().find(|release| release.live);
+        let live = live.ok_or("it answers, and none of its releases is live")?;
+        Ok(live.artifact.runtime == RuntimeKind::Docker && matches!(live.plan.image, ImagePlan::Generated { .. }))
     };
     let outcome = outcome.await;
     platform.api().call(DeleteApp { app: created.id.into(), keep_volumes: false }).await?;

@@ -6,8 +6,9 @@
 //! with the app's own text, the changed one after each change. A platform of its own makes first builds cold: no layer and
 //! no cache mount of an earlier build is used.
 //!
-//! With `--image-mirror sh0-test`, base images are stand-ins, which `cargo xtask prove` makes first. `--rounds N` is how
-//! often the source changes, `--only TEXT` takes the apps whose names have it, `--limit SECONDS` bounds each deploy.
+//! With `--image-mirror sh0-test`, base images are stand-ins, which `cargo xtask prove` makes first. The source of an app
+//! changes `--rounds N` times, fewer when that takes longer than a minute, and at least twice. `--only TEXT` takes the apps
+//! whose names have it, `--limit SECONDS` bounds each deploy.
 //!
 //! Columns of the list, separated by tabs:
 //!
@@ -24,7 +25,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sh0::model::{App, AppSettings, ImagePlan, Millis, RuntimeKind, Step};
 use sh0::ops::apps::DeleteApp;
@@ -37,6 +38,10 @@ use super::{number, progress, word};
 use crate::platform::{Platform, Programs, addr};
 use crate::report::{Report, Series};
 use crate::{Outcome, engine};
+
+/// After so many changes of an app and so long, there is no further one.
+const FEWEST: usize = 2;
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// A line of the list.
 struct Example {
@@ -79,7 +84,7 @@ pub async fn prove() -> Outcome<Report> {
         list.lines().skip(1).filter_map(read).filter(|example| example.name.contains(&only)).collect();
     let mirror = sources::mirror()?;
     examples.iter().try_for_each(|example| example.place.fetch(&mirror))?;
-    let rounds = number("--rounds", 3).max(1);
+    let rounds = usize::try_from(number("--rounds", 5))?.max(1);
 
     let programs = Programs::find()?;
     let images = word("--image-mirror");
@@ -92,12 +97,12 @@ pub async fn prove() -> Outcome<Report> {
         let naive = fs::read_to_string(apps.join(format!("naive/{}.Dockerfile", example.naive)))?;
         results.push(bench.compare(example, &naive, &mirror, rounds).await?);
     }
-    Ok(report(&examples, &results, rounds))
+    Ok(report(&examples, &results))
 }
 
 impl Bench {
     /// Both images of an app: naive, ours.
-    async fn compare(&self, example: &Example, naive: &str, mirror: &Path, rounds: u64) -> Outcome<[Image; 2]> {
+    async fn compare(&self, example: &Example, naive: &str, mirror: &Path, rounds: usize) -> Outcome<[Image; 2]> {
         let trees = ["naive", "sh0"].map(|side| self.platform.beside(&format!("{}-{side}", example.naive)));
         for tree in &trees {
             example.place.unpack(mirror, tree)?;
@@ -113,7 +118,11 @@ impl Bench {
             (image.first, image.size) = self.built(example, app, tree, 0).await?;
             progress(format!("{}: {:.0} MB in {:.1} s", tree.display(), image.size, image.first));
         }
+        let began = Instant::now();
         for round in 1..=rounds {
+            if round > FEWEST && began.elapsed() > LONGEST {
+                break;
+            }
             for ((image, app), tree) in images.iter_mut().zip(&apps).zip(&trees) {
                 let (seconds, size) = self.built(example, app, tree, round).await?;
                 image.rebuilds.add(seconds);
@@ -136,8 +145,8 @@ impl Bench {
     }
 
     /// Deploys the tree as it is after so many changes: seconds of the build, megabytes of its image. It must answer.
-    async fn built(&self, example: &Example, app: &App, tree: &Path, changes: u64) -> Outcome<(f64, f64)> {
-        let text = |changes: u64| match changes {
+    async fn built(&self, example: &Example, app: &App, tree: &Path, changes: usize) -> Outcome<(f64, f64)> {
+        let text = |changes: usize| match changes {
             0 => example.text.clone(),
             changes => format!("{} {changes}", example.text),
         };
@@ -186,7 +195,7 @@ impl Bench {
     }
 }
 
-fn report(examples: &[Example], results: &[[Image; 2]], rounds: u64) -> Report {
+fn report(examples: &[Example], results: &[[Image; 2]]) -> Report {
     let mut report = Report::default();
     for (example, [naive, ours]) in examples.iter().zip(results) {
         if ours.size >= naive.size {
@@ -216,7 +225,7 @@ fn report(examples: &[Example], results: &[[Image; 2]], rounds: u64) -> Report {
     let rows = pairs().map(|(name, naive, ours)| {
         let all = |image: &Image| {
             let series = &image.rebuilds;
-            format!("{:.1} ({:.1} to {:.1})", series.median(), series.min(), series.quantile(1.0))
+            format!("{:.1} ({:.1} to {:.1}, n={})", series.median(), series.min(), series.quantile(1.0), series.len())
         };
         [name, all(naive), all(ours), ratio(naive.rebuilds.median(), ours.rebuilds.median())]
     });
@@ -228,7 +237,13 @@ fn report(examples: &[Example], results: &[[Image; 2]], rounds: u64) -> Report {
     });
     report.table(&["app", "naive", "sh0", "naive / sh0"], rows);
 
-    report.say(format!("A build is the step of that name of a deploy: the context packed and sent, every stage, the image written. After a change: the median of {rounds} changes, each deployed with the naive Dockerfile and then with ours, and the fastest and slowest. First builds use no layer and no cache mount of an earlier one. Every image answered with the app's own text, after a change with the changed text. The naive Dockerfiles are in `benches/apps/naive`, their base images those that ours build on."));
+    report.say(
+        "A build is the step of that name of a deploy: the context packed and sent, every stage, the image written. After a \
+         change: the median of n changes, each deployed with the naive Dockerfile and then with ours, and the fastest and \
+         slowest. First builds use no layer and no cache mount of an earlier one. Every image answered with the app's own \
+         text, after a change with the changed text. The naive Dockerfiles are in `benches/apps/naive`; they start from the \
+         images that ours build on.",
+    );
     report.section("From where");
     let rows = examples.iter().map(|example| {
         [example.name.clone(), example.place.shown(), example.place.commit.clone(), example.file.clone()]

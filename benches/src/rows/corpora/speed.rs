@@ -114,14 +114,16 @@ fn in_process(folders: &[PathBuf], peers: &Peers, scratch: &Path, rounds: usize)
     for dir in folders {
         planned(dir);
     }
-    reset_peak();
+    let child = asked.child.id().to_string();
+    reset_peak("self");
+    reset_peak(&child);
     for round in 1..=rounds {
         progress(format!("round {round} of {rounds}"));
         ours.add(folders.iter().map(|dir| planned(dir)).collect());
         theirs.add(asked.round()?);
     }
     ours.peak = peak("self")?;
-    theirs.peak = peak(&asked.child.id().to_string())?;
+    theirs.peak = peak(&child)?;
     Ok((ours, theirs))
 }
 
@@ -340,9 +342,9 @@ fn workspace(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Forgets the highest resident size so far (proc_pid_clear_refs(5)).
-fn reset_peak() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
+/// Forgets the highest resident size of a process so far (proc_pid_clear_refs(5)).
+fn reset_peak(process: &str) {
+    let _ = std::fs::write(format!("/proc/{process}/clear_refs"), "5");
 }
 
 /// The highest resident size of a process.
