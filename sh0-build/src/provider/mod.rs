@@ -16,6 +16,7 @@ mod gleam;
 mod go;
 mod haskell;
 mod java;
+mod listens;
 mod node;
 mod php;
 mod procfile;

@@ -2,7 +2,7 @@
 
 use sh0_core::Result;
 
-use super::Provider;
+use super::{Provider, listens};
 use crate::draft::{Draft, FixedPort, refuse, tool_versions, version_file};
 use crate::images;
 use crate::text::{At, Json, find_line};
@@ -145,20 +145,10 @@ fn start(files: Files<'_>, manifest: Option<&Json>, entry: Option<&'static str>,
         draft.start(command, "the usual name of the first script", Some(At::file(entry)));
     }
     let Some((entry, command)) = entry.zip(draft.plan.start_command.clone()) else { return };
-    let text = files.text(entry).unwrap_or_default();
-    if text.contains("PORT") || command.contains("PORT") {
+    if command.contains("PORT") {
         return;
     }
-    // Without a port Deno.serve takes 8000 (docs.deno.com/api/deno/~/Deno.serve).
-    let Some((line, found)) = find_line(&text, |line| line.contains("Deno.serve(")) else { return };
-    let named = found
-        .split_once("port:")
-        .map(|(_, rest)| rest.trim_start().chars().take_while(char::is_ascii_digit).collect::<String>());
-    let port = match named {
-        Some(digits) => digits.parse().ok(),
-        None => Some(8000),
-    };
-    if let Some(port @ 1..) = port {
+    if let Some((line, port)) = listens::fixed_port(&files.text(entry).unwrap_or_default()) {
         draft.recipe.fixed_port =
             Some(FixedPort { port, at: At::line(entry, line), instead: "Deno.env.get(\"PORT\")", command });
     }

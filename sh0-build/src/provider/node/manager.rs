@@ -54,7 +54,8 @@ impl Manager {
             .or_else(|| Self::named(tree))
             .or_else(|| Self::locked(tree))
             .or_else(|| Self::in_engines(tree))
-            .or_else(|| Self::by_its_files(tree));
+            .or_else(|| Self::by_its_files(tree))
+            .or_else(|| Self::in_scripts(tree));
         let (manager, why, at) = found.unwrap_or_else(|| {
             (Manager::Npm, "nothing in the tree asks for another".to_owned(), At::file("package.json"))
         });
@@ -121,6 +122,14 @@ impl Manager {
         let engines = [("pnpm", Manager::Pnpm), ("yarn", Manager::Yarn), ("bun", Manager::Bun)];
         let (name, manager) = engines.into_iter().find(|(name, _)| tree.manifest.str(&["engines", name]).is_some())?;
         Some((manager, format!("engines asks for {name}"), tree.manifest.at(&["engines", name])))
+    }
+
+    /// Scripts that Bun runs, where nobody committed a lockfile.
+    fn in_scripts(tree: &Tree<'_>) -> Option<(Manager, String, At)> {
+        let program = |body: &str| body.split_whitespace().find(|word| !word.contains('=')).map(str::to_owned);
+        let by_bun = |name: &&str| tree.script(name).and_then(program).is_some_and(|program| program == "bun");
+        let name = ["start", "dev", "build"].into_iter().find(by_bun)?;
+        Some((Manager::Bun, format!("the script `{name}` runs with it"), tree.manifest.at(&["scripts", name])))
     }
 
     fn locked(tree: &Tree<'_>) -> Option<(Manager, String, At)> {

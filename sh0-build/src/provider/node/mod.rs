@@ -156,7 +156,7 @@ impl Tree<'_> {
             draft.recipe.build = Some((&images::NODE, version.clone()));
             manager.tools(draft);
         }
-        runs_on_node(draft, version);
+        runs_on_node(draft, version.clone());
         match (member, app) {
             (Some(member), Some(app)) => {
                 draft.because(
@@ -168,11 +168,11 @@ impl Tree<'_> {
                     },
                 );
                 draft.take_member(member);
-                start::on_bun(draft);
             }
             _ if project.is_some() => project.into_iter().for_each(|project| project.plan(draft)),
             _ => self.finish(draft, &runner, framework, framework::output(self, own.as_ref().map(|(f, _)| *f)), builds),
         }
+        start::built_for_bun(draft, manager, version);
         let next = framework.is_some_and(|framework| framework.name == "next");
         if next && builds && members.is_empty() && draft.plan.static_dir.is_none() {
             self.standalone(draft);

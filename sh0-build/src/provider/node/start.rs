@@ -5,7 +5,8 @@ use super::manager::{Manager, Runner};
 use super::{ENTRIES, Tree};
 use crate::draft::{Draft, FixedPort, quote};
 use crate::images;
-use crate::text::{At, lines};
+use crate::provider::listens;
+use crate::text::At;
 use crate::tree::Files;
 
 /// Names the start command. Answers whether there is one.
@@ -31,8 +32,8 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, runner: &Runner, framewor
                     manager.name()
                 );
                 draft.start(command, why, Some(at));
-                if let Some(entry) = body.strip_prefix("node ") {
-                    listens_on(tree.files, draft, entry.trim());
+                if let Some(entry) = entry_of(body) {
+                    listens_on(tree.files, draft, entry);
                 }
             }
             None => draft.start(manager.run(script), format!("package.json has the script `{script}`"), Some(at)),
@@ -58,12 +59,14 @@ fn bun_entry(tree: &Tree<'_>, draft: &mut Draft) -> bool {
     let named = module.filter(|(_, file)| tree.files.is_file(file) && crate::detect::is_dir_name(file));
     if let Some((key, file)) = named {
         draft.start(format!("bun {file}"), format!("`{key}` of package.json"), Some(tree.manifest.at(&[key])));
+        listens_on(tree.files, draft, file);
         return true;
     }
     let Some(file) = tree.files.first(&["index.ts", "src/index.ts", "server.ts", "index.tsx", "index.js"]) else {
         return false;
     };
     draft.start(format!("bun {file}"), "the usual name of the first script", Some(At::file(file)));
+    listens_on(tree.files, draft, file);
     true
 }
 
@@ -77,17 +80,24 @@ fn direct(body: &str) -> Option<String> {
     (one_line && !counts_on_it).then(|| body.to_owned())
 }
 
+/// The file that `node FILE`, `bun FILE` or `bun run FILE` starts, with variables in front or without.
+fn entry_of(command: &str) -> Option<&str> {
+    let mut words = command.split_whitespace().skip_while(|word| word.contains('='));
+    let file = match words.next()? {
+        "node" => words.next(),
+        "bun" => words.find(|word| *word != "run"),
+        _ => None,
+    };
+    file.filter(|_| words.next().is_none())
+}
+
 /// What the start command needs in the image that ships, beyond Node and npm.
 fn runs_with(draft: &mut Draft, runner: &Runner) {
     let command = draft.plan.start_command.clone().unwrap_or_default();
     let program = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();
     match program {
-        // Bun's own image both builds and ships.
         "bun" | "bunx" => {
-            let bun = (&images::BUN, images::BUN.default.to_owned());
-            draft.recipe.build = draft.recipe.build.take().map(|_| bun.clone());
-            draft.recipe.run = Some(bun);
-            on_bun(draft);
+            draft.recipe.run = Some((&images::BUN, images::BUN.default.to_owned()));
             draft.tool("bun", "Bun (npm install --global bun)");
         }
         "pnpm" | "yarn" => {
@@ -98,10 +108,22 @@ fn runs_with(draft: &mut Draft, runner: &Runner) {
     }
 }
 
-/// Bun's image has Bun, and no npm to install it with.
-pub(super) fn on_bun(draft: &mut Draft) {
-    if draft.recipe.run.as_ref().is_some_and(|(base, _)| base.stack == images::BUN.stack) {
-        draft.recipe.before_install.retain(|command| !command.contains(" bun@"));
+/// What builds an app that Bun runs. Bun's own image has neither npm nor what npm installs: it serves Bun as the manager,
+/// and Node's the others.
+pub(super) fn built_for_bun(draft: &mut Draft, manager: Manager, node: String) {
+    let recipe = &mut draft.recipe;
+    let by_bun = recipe.run.as_ref().is_some_and(|(base, _)| base.stack == images::BUN.stack);
+    if !by_bun || recipe.build.is_none() {
+        return;
+    }
+    if manager == Manager::Bun {
+        recipe.build = recipe.run.clone();
+        recipe.before_install.retain(|command| !command.contains(" bun@"));
+        return;
+    }
+    recipe.build = Some((&images::NODE, node));
+    if !draft.plan.build.is_empty() {
+        recipe.before_install.push(format!("npm install --global --force bun@{}", images::BUN.default));
     }
 }
 
@@ -167,28 +189,18 @@ fn entry(tree: &Tree<'_>, draft: &mut Draft) -> bool {
 
 /// A script that listens on a fixed port and never looks at `PORT` gets that port; only a container can give it.
 pub(super) fn listens_on(files: Files<'_>, draft: &mut Draft, script: &str) {
-    let Some(text) = files.text(script.trim_start_matches("./")) else { return };
-    if text.contains("env.PORT") || text.contains("env['PORT']") || text.contains("env[\"PORT\"]") {
-        return;
-    }
-    let number = |text: &str| {
-        let digits: String = text.trim_start().chars().take_while(char::is_ascii_digit).collect();
-        digits.parse::<u16>().ok().filter(|port| *port > 0)
+    let script = script.trim_start_matches("./");
+    // What a build writes comes from the source of the same name.
+    let source = || {
+        let (folder, file) = script.split_once('/')?;
+        let built = matches!(folder, "dist" | "build" | "out" | "lib");
+        Some(format!("src/{}.ts", file.strip_suffix(".js").filter(|_| built)?))
     };
-    // `const port = 3000`, for `.listen(port)`.
-    let constant = |name: &str| {
-        lines(&text).find_map(|(line, text)| {
-            let (before, after) = text.split_once('=')?;
-            (before.split_whitespace().last() == Some(name)).then(|| number(after)).flatten().map(|port| (line, port))
-        })
-    };
-    let fixed = lines(&text).find_map(|(line, text)| {
-        let (_, argument) = text.split_once(".listen(")?;
-        let name = argument.split([',', ')', ' ']).next().unwrap_or_default();
-        number(argument).map(|port| (line, port)).or_else(|| constant(name))
-    });
-    if let (Some((line, port)), Some(command)) = (fixed, draft.plan.start_command.clone()) {
-        let at = At::line(script, line);
+    let there = |file: &String| files.is_file(file);
+    let Some(file) = Some(script.to_owned()).filter(there).or_else(|| source().filter(there)) else { return };
+    let text = files.text(&file).unwrap_or_default();
+    if let (Some((line, port)), Some(command)) = (listens::fixed_port(&text), draft.plan.start_command.clone()) {
+        let at = At::line(file, line);
         draft.recipe.fixed_port = Some(FixedPort { port, at, instead: "process.env.PORT", command });
     }
 }

@@ -73,6 +73,20 @@ fn index(files: Files<'_>) -> Option<String> {
     ROOTS.iter().map(|root| format!("{root}/index.php")).find(|file| files.is_file(file))
 }
 
+/// Composer for what builds: its program comes from its own image.
+fn bring_composer(draft: &mut Draft) {
+    let recipe = &mut draft.recipe;
+    recipe.caches.push(("composer", "/tmp/composer-cache"));
+    recipe.build_env.extend([("COMPOSER_ALLOW_SUPERUSER", "1"), ("COMPOSER_CACHE_DIR", "/tmp/composer-cache")]);
+    recipe.borrow.push(Borrow {
+        base: &images::COMPOSER,
+        version: images::COMPOSER.default.to_owned(),
+        from: "/usr/bin/composer",
+        to: "/usr/local/bin/composer",
+    });
+    draft.tool("composer", "Composer (Debian: apt-get install composer)");
+}
+
 struct Tree<'a> {
     files: Files<'a>,
     manifest: Option<Json>,
@@ -176,16 +190,8 @@ impl Tree<'_> {
         );
         let paths = manifest.get(&["repositories"]).is_some_and(|all| all.to_string().contains("\"path\""));
         recipe.install_needs_source |= paths || !locked || self.maps_classes(manifest);
-        recipe.caches.push(("composer", "/tmp/composer-cache"));
-        recipe.build_env.extend([("COMPOSER_ALLOW_SUPERUSER", "1"), ("COMPOSER_CACHE_DIR", "/tmp/composer-cache")]);
         recipe.build_packages.extend(["git", "unzip"]);
-        recipe.borrow.push(Borrow {
-            base: &images::COMPOSER,
-            version: images::COMPOSER.default.to_owned(),
-            from: "/usr/bin/composer",
-            to: "/usr/local/bin/composer",
-        });
-        draft.tool("composer", "Composer (Debian: apt-get install composer)");
+        bring_composer(draft);
         true
     }
 
@@ -211,10 +217,16 @@ impl Tree<'_> {
             draft.plan.build.push(command.to_owned());
             any = true;
         }
-        if manifest.get(&["scripts", "build"]).is_some() {
-            let at = manifest.at(&["scripts", "build"]);
-            draft.because_of("build += composer run-script build", "composer.json has a script of this name", at);
-            draft.plan.build.push("composer run-script build".into());
+        // Platforms have names of their own for it: Heroku's is `compile`.
+        let own = ["build", "compile", "gcp-build"].into_iter().find(|name| manifest.get(&["scripts", name]).is_some());
+        if let Some(name) = own {
+            if !any {
+                bring_composer(draft);
+            }
+            let command = format!("composer run-script {name}");
+            let at = manifest.at(&["scripts", name]);
+            draft.because_of(format!("build += {command}"), "composer.json has a script of this name", at);
+            draft.plan.build.push(command);
             any = true;
         }
         any

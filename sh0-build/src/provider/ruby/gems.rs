@@ -102,6 +102,11 @@ impl Gems {
                 .filter(|file| files.is_file(file))
                 .map(|file| (*file).to_owned()),
         );
+        // Archives of gems that the owner committed: Bundler asks no registry for these.
+        if files.is_folder("vendor/cache") {
+            recipe.manifests.push("vendor/cache/".into());
+            recipe.trim.push("rm -rf vendor/cache".into());
+        }
         // A gem that is a folder of the tree, and files that a Gemfile reads.
         let local = ["path:", ":path", "gemspec", "eval_gemfile", "path \"", "path '", "File.read", "require_relative"];
         let code = lines(&self.text).map(|(_, line)| line.split('#').next().unwrap_or_default());
