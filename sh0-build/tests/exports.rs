@@ -136,6 +136,22 @@ fn a_dockerfile_asks_for_no_mount_that_nobody_gives() {
     }
 }
 
+/// Which of them the owner's Dockerfile mounts is the owner's to know.
+#[test]
+fn who_builds_an_own_dockerfile_is_told_of_its_secrets() {
+    let shapes = shapes::all();
+    let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "plain-node").unwrap();
+    shape.plan.image = ImagePlan::Dockerfile { path: "docker/app".parse().unwrap() };
+    shape.env = &[("NPM_TOKEN", None)];
+    for target in ExportTarget::ALL {
+        let made = export(&shape.input(), target);
+        let told =
+            made.notes.iter().any(|note| note.contains("NPM_TOKEN. Give the build those that docker/app mounts"));
+        let gives = matches!(target, ExportTarget::Compose | ExportTarget::Vercel);
+        assert_eq!(told, !gives, "{}: {:?}", target.as_str(), made.notes);
+    }
+}
+
 #[test]
 fn what_the_plan_warns_of_is_told() {
     let shapes = shapes::all();

@@ -163,16 +163,20 @@ impl<'a> App<'a> {
     /// The Dockerfile to build from, and the files that have to be written for it. Compose builds with BuildKit; other
     /// builders know no mounts, or want names of their own in them.
     fn dockerfile(&self, files: &mut BTreeMap<String, String>, notes: &mut Vec<String>) -> Option<String> {
+        let mounts = self.target == ExportTarget::Compose;
+        let given = self.build_secrets().into_iter().collect::<Vec<_>>().join(", ");
+        let told = |rest: &str| {
+            (!mounts && !given.is_empty()).then(|| format!("sh0 gives these to the build as secrets{rest}"))
+        };
         let path = match &self.input.plan.image {
-            ImagePlan::Dockerfile { path } => path.as_str().to_owned(),
+            ImagePlan::Dockerfile { path } => {
+                notes.extend(told(&format!(": {given}. Give the build those that {path} mounts.")));
+                path.as_str().to_owned()
+            }
             ImagePlan::Generated { dockerfile, dockerignore } if self.input.plan.static_dir.is_none() => {
-                let mounts = self.target == ExportTarget::Compose;
-                let given = render::mounted_secrets(dockerfile).into_iter().collect::<Vec<_>>().join(", ");
-                if !(mounts || given.is_empty()) {
-                    notes.push(format!(
-                        "sh0 gives these to the build as secrets, and this Dockerfile does not: {given}. Add them where a step needs one."
-                    ));
-                }
+                notes.extend(told(&format!(
+                    ", and this Dockerfile does not: {given}. Add them where a step needs one."
+                )));
                 files.insert("Dockerfile".into(), render::exported(dockerfile, mounts));
                 files.insert(".dockerignore".into(), dockerignore.clone());
                 "Dockerfile".into()
