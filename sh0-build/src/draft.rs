@@ -59,8 +59,8 @@ pub(crate) struct Recipe {
     pub(crate) several: Option<String>,
     /// The port that the detected start command listens on, whatever `PORT` says.
     pub(crate) fixed_port: Option<FixedPort>,
-    /// A command that another platform brings: where a Procfile says it, what the provider starts stands for it.
-    pub(crate) stands_for: Option<String>,
+    /// What a Procfile says for another platform, where the provider has something in its place.
+    pub(crate) stand_in: Option<StandIn>,
     /// Lines of the `.dockerignore` beyond the common ones.
     pub(crate) ignore: Vec<String>,
 }
@@ -71,6 +71,25 @@ pub(crate) struct Borrow {
     pub(crate) version: String,
     pub(crate) from: &'static str,
     pub(crate) to: &'static str,
+}
+
+/// A command that stands for one of another platform.
+pub(crate) struct StandIn {
+    /// What the other platform has.
+    pub(crate) says: String,
+    /// What is run here.
+    pub(crate) runs: String,
+    /// Whether arguments may follow.
+    pub(crate) arguments: bool,
+    pub(crate) why: &'static str,
+}
+
+impl StandIn {
+    /// What is run for this command, if it is meant.
+    pub(crate) fn of(&self, command: &str) -> Option<String> {
+        let rest = command.strip_prefix("./").unwrap_or(command).strip_prefix(&self.says)?;
+        (rest.is_empty() || self.arguments && rest.starts_with(' ')).then(|| format!("{}{rest}", self.runs))
+    }
 }
 
 /// A port that is written into a script.

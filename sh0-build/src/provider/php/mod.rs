@@ -7,7 +7,7 @@ use sh0_core::Result;
 
 use super::{Procfile, Provider, assets};
 use crate::detect::is_dir_name;
-use crate::draft::{Borrow, Draft, Pin, refuse, tool_versions, version_file};
+use crate::draft::{Borrow, Draft, Pin, StandIn, refuse, tool_versions, version_file};
 use crate::images;
 use crate::text::{At, Json};
 use crate::tree::Files;
@@ -336,8 +336,13 @@ impl Tree<'_> {
         let command = format!(
             "command -v apache2-foreground >/dev/null && exec apache2-foreground; exec php -S 0.0.0.0:$PORT -t {root}"
         );
+        draft.recipe.stand_in = self.heroku().map(|(says, _)| StandIn {
+            says,
+            runs: command.clone(),
+            arguments: false,
+            why: "which is a program of another platform",
+        });
         draft.start(command, "Apache in an image; on a host, the server that PHP has built in", Some(at));
-        draft.recipe.stands_for = self.heroku().map(|(command, _)| command);
         draft.env("PHP_CLI_SERVER_WORKERS", "4");
         draft.recipe.before_ship.extend(apache(&root));
     }

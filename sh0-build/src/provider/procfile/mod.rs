@@ -49,8 +49,13 @@ impl Procfile {
         let mut processes = BTreeMap::new();
         for (line, name, command) in self.processes {
             let at = At::line("Procfile", line);
+            let stand_in = draft.recipe.stand_in.as_ref().and_then(|other| Some((other.of(&command)?, other.why)));
+            let (command, why) = match stand_in {
+                Some((runs, why)) => (runs, format!("stands for `{command}`, {why}")),
+                None => (command, "Procfile says so".to_owned()),
+            };
             if name.eq_ignore_ascii_case("release") {
-                draft.because_of(format!("release_command = {command}"), "Procfile says so", at);
+                draft.because_of(format!("release_command = {command}"), why, at);
                 draft.plan.release_command = Some(command);
                 continue;
             }
@@ -65,21 +70,7 @@ impl Procfile {
                 draft.warn(format!("Procfile:{line}: a second `{label}` is left out"));
                 continue;
             }
-            let command = match &draft.plan.start_command {
-                Some(own) if draft.recipe.stands_for.as_ref() == Some(&command) => {
-                    let own = own.clone();
-                    draft.because_of(
-                        format!("processes.{label} = {own}"),
-                        format!("stands for `{command}`, which is a program of another platform"),
-                        at,
-                    );
-                    own
-                }
-                _ => {
-                    draft.because_of(format!("processes.{label} = {command}"), "Procfile says so", at);
-                    command
-                }
-            };
+            draft.because_of(format!("processes.{label} = {command}"), why, at);
             processes.insert(process, command);
         }
         if processes.is_empty() {

@@ -6,7 +6,7 @@ use sh0_core::Result;
 use sh0_core::model::OWN_PORT;
 
 use super::Provider;
-use crate::draft::{Draft, refuse, start_within};
+use crate::draft::{Draft, StandIn, refuse, start_within};
 use crate::images;
 use crate::render::run_time_entries;
 use crate::root::within;
@@ -119,7 +119,14 @@ fn build(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
     let inside = format!("{folder}/{}", binary.name);
     let (folder, shipped) = (within(member, folder), within(member, &inside));
     draft.plan.build.push(format!("{command} && mkdir -p {folder} && cp target/release/{} {shipped}", binary.name));
-    draft.start(start_within(member, &inside), "the binary that the build makes", Some(binary.at));
+    let command = start_within(member, &inside);
+    draft.recipe.stand_in = Some(StandIn {
+        says: format!("target/release/{}", binary.name),
+        runs: command.clone(),
+        arguments: true,
+        why: "which stays in the build",
+    });
+    draft.start(command, "the binary that the build makes", Some(binary.at));
     let top = shipped.split('/').next().filter(|_| member.is_some());
     recipe(files, manifest, draft, top.unwrap_or(&shipped));
 }
