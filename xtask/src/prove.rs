@@ -71,7 +71,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "apps",
         claim: "At least 30 apps that are not ours, from their git trees, answer with their own text; at least 12 of them \
-                on both runtimes.",
+                on both runtimes, at least 40 built by their generated Dockerfile on Docker, at least 4 of each stack.",
         program: Program::Bench,
     },
     Row {
@@ -119,15 +119,21 @@ impl Row {
 }
 
 /// What the images of the apps of `benches/apps/real.tsv` start from, as [`stacks::images`] names it.
-const FOR_APPS: [&str; 9] = [
+const FOR_APPS: [&str; 15] = [
     "alpine-node:26",
+    "composer:2",
     "debian:bookworm",
+    "denoland/deno:debian-2.9.6",
+    "eclipse-temurin:21",
     "golang:1.25",
     "golang:1.26",
     "node:18",
     "node:20",
     "node:24",
+    "oven/bun:1.3",
+    "php:8.4",
     "python:3.13",
+    "ruby:3.3",
     "rust:1.95",
 ];
 

@@ -26,25 +26,32 @@ struct Stack {
     large: Option<&'static str>,
     /// Behind the version in the tag of the small image.
     small: &'static str,
-    base: fn(&str) -> Base,
+    /// The versions that Debian has, each with the release that has it; any version where there are none.
+    versions: &'static [(&'static str, Base)],
     /// Puts what the Dockerfile copies into the folder, and answers the Dockerfile's lines after `FROM`.
     recipe: fn(&str, &Path) -> Outcome<String>,
 }
 
+const PYTHON: &[(&str, Base)] = &[("3.11", DEBIAN), ("3.13", TRIXIE)];
+const PHP: &[(&str, Base)] = &[("8.2", DEBIAN), ("8.4", TRIXIE)];
+const RUBY: &[(&str, Base)] = &[("3.1", DEBIAN), ("3.3", TRIXIE)];
+const JAVA: &[(&str, Base)] = &[("17", DEBIAN), ("21", TRIXIE)];
+const MAVEN: &[(&str, Base)] = &[("3.9-eclipse-temurin-17", DEBIAN), ("3.9-eclipse-temurin-21", TRIXIE)];
+
 const STACKS: &[Stack] = &[
-    Stack { name: "debian", large: Some(""), small: "-slim", base: bookworm, recipe: |_, _| Ok(String::new()) },
-    Stack { name: "node", large: Some("-bookworm"), small: "-bookworm-slim", base: bookworm, recipe: node },
-    Stack { name: "alpine-node", large: None, small: "-alpine", base: bookworm, recipe: alpine_node },
-    Stack { name: "python", large: Some("-bookworm"), small: "-slim-bookworm", base: with_python, recipe: python },
-    Stack { name: "golang", large: Some("-bookworm"), small: "-slim-bookworm", base: bookworm, recipe: go },
-    Stack { name: "rust", large: Some("-bookworm"), small: "-slim-bookworm", base: bookworm, recipe: rust },
-    Stack { name: "php", large: None, small: "-apache-bookworm", base: bookworm, recipe: php },
-    Stack { name: "composer", large: None, small: "", base: bookworm, recipe: composer },
-    Stack { name: "ruby", large: Some("-bookworm"), small: "-slim-bookworm", base: bookworm, recipe: ruby },
-    Stack { name: "eclipse-temurin", large: Some("-jdk"), small: "-jre", base: bookworm, recipe: java },
-    Stack { name: "maven", large: None, small: "", base: bookworm, recipe: maven },
-    Stack { name: "denoland/deno", large: None, small: "", base: bookworm, recipe: deno },
-    Stack { name: "oven/bun", large: Some("-debian"), small: "-slim", base: bookworm, recipe: bun },
+    Stack { name: "debian", large: Some(""), small: "-slim", versions: &[], recipe: |_, _| Ok(String::new()) },
+    Stack { name: "node", large: Some("-bookworm"), small: "-bookworm-slim", versions: &[], recipe: node },
+    Stack { name: "alpine-node", large: None, small: "-alpine", versions: &[], recipe: alpine_node },
+    Stack { name: "python", large: Some("-bookworm"), small: "-slim-bookworm", versions: PYTHON, recipe: python },
+    Stack { name: "golang", large: Some("-bookworm"), small: "-slim-bookworm", versions: &[], recipe: go },
+    Stack { name: "rust", large: Some("-bookworm"), small: "-slim-bookworm", versions: &[], recipe: rust },
+    Stack { name: "php", large: None, small: "-apache-bookworm", versions: PHP, recipe: php },
+    Stack { name: "composer", large: None, small: "", versions: &[("2", TRIXIE)], recipe: composer },
+    Stack { name: "ruby", large: Some("-bookworm"), small: "-slim-bookworm", versions: RUBY, recipe: ruby },
+    Stack { name: "eclipse-temurin", large: Some("-jdk"), small: "-jre", versions: JAVA, recipe: java },
+    Stack { name: "maven", large: None, small: "", versions: MAVEN, recipe: maven },
+    Stack { name: "denoland/deno", large: None, small: "", versions: &[], recipe: deno },
+    Stack { name: "oven/bun", large: Some("-debian"), small: "-slim", versions: &[], recipe: bun },
 ];
 
 /// Makes the images of `name:version`, each unless it is there.
@@ -70,7 +77,7 @@ fn make(repo: &Repo, stack: &Stack, version: &str) -> Outcome {
         println!("images: {small} is here");
         return Ok(());
     }
-    let base = (stack.base)(version);
+    let base = stack.base(version)?;
     base.make(repo)?;
     let context = repo.fresh("image")?;
     let recipe = (stack.recipe)(version, &context)?;
@@ -93,19 +100,18 @@ fn apt(packages: &str) -> String {
     )
 }
 
-fn bookworm(_: &str) -> Base {
-    DEBIAN
-}
-
-/// Debian has one Python a release.
-fn with_python(version: &str) -> Base {
-    if version == "3.11" { DEBIAN } else { TRIXIE }
-}
-
-fn python(version: &str, _: &Path) -> Outcome<String> {
-    if !["3.11", "3.13"].contains(&version) {
-        return Err(format!("Debian has Python 3.11 and 3.13, not {version}").into());
+impl Stack {
+    fn base(&self, version: &str) -> Outcome<Base> {
+        let found = self.versions.iter().find(|(has, _)| *has == version).map(|(_, base)| *base);
+        let any = self.versions.is_empty().then_some(DEBIAN);
+        found.or(any).ok_or_else(|| {
+            let versions: Vec<&str> = self.versions.iter().map(|(version, _)| *version).collect();
+            format!("Debian has {} {}, not {version}", self.name, versions.join(" and ")).into()
+        })
     }
+}
+
+fn python(_: &str, _: &Path) -> Outcome<String> {
     let packages = apt("ca-certificates python3 python3-pip python3-venv");
     // As in the real image: `python` is there, and pip may write to it.
     Ok(format!(
@@ -194,15 +200,9 @@ fn rust(version: &str, context: &Path) -> Outcome<String> {
     Ok("COPY rust /usr/local\n".to_owned() + &apt("ca-certificates gcc libc6-dev"))
 }
 
-/// What this machine's release of Debian has, for stacks that it has one version of.
-fn only(wanted: &str, version: &str, what: &str) -> Outcome {
-    if version == wanted { Ok(()) } else { Err(format!("Debian has {what} {wanted}, not {version}").into()) }
-}
-
 /// Apache and PHP with what the official image adds: where settings lie, the script that starts it, and the commands that
 /// make extensions, which find those of Debian's packages there already.
-fn php(version: &str, context: &Path) -> Outcome<String> {
-    only("8.2", version, "PHP")?;
+fn php(_: &str, context: &Path) -> Outcome<String> {
     let start = "#!/bin/bash\nset -e\n. /etc/apache2/envvars\nexec apache2 -DFOREGROUND \"$@\"\n";
     fs::write(context.join("apache2-foreground"), start)?;
     for command in ["docker-php-ext-install", "docker-php-ext-configure", "docker-php-ext-enable"] {
@@ -214,7 +214,7 @@ fn php(version: &str, context: &Path) -> Outcome<String> {
         + "COPY apache2-foreground docker-php-ext-* /usr/local/bin/\n\
            ENV PHP_INI_DIR=/usr/local/etc/php\n\
            RUN chmod 755 /usr/local/bin/* && rm /usr/bin/composer && ln -s /usr/share/php /usr/local/share/php \
-           && mkdir -p /usr/local/lib/php/extensions $PHP_INI_DIR/conf.d && cp /usr/lib/php/8.2/php.ini-production $PHP_INI_DIR \
+           && mkdir -p /usr/local/lib/php/extensions $PHP_INI_DIR/conf.d && cp /usr/lib/php/*/php.ini-production $PHP_INI_DIR \
            && for folder in /var/lock/apache2 /var/run/apache2 /var/log/apache2; do rm -rf $folder && mkdir -p $folder && chmod 1777 $folder; done \
            && ln -sf /dev/stderr /var/log/apache2/error.log && ln -sf /dev/stdout /var/log/apache2/access.log \
            && ln -sf /dev/stdout /var/log/apache2/other_vhosts_access.log\n\
@@ -222,34 +222,32 @@ fn php(version: &str, context: &Path) -> Outcome<String> {
 }
 
 /// The script alone: what it reads is in the image of PHP.
-fn composer(version: &str, _: &Path) -> Outcome<String> {
-    only("2", version, "Composer")?;
+fn composer(_: &str, _: &Path) -> Outcome<String> {
     Ok("RUN apt-get update -qq && cd /tmp && apt-get download -qq composer && dpkg-deb --extract composer_*.deb files \
         && mv files/usr/bin/composer /usr/bin/composer && rm -rf /tmp/* /var/lib/apt/lists/*\n"
         .to_owned())
 }
 
-fn ruby(version: &str, _: &Path) -> Outcome<String> {
-    only("3.1", version, "Ruby")?;
+fn ruby(_: &str, _: &Path) -> Outcome<String> {
     Ok(apt("ca-certificates ruby ruby-bundler ruby-dev"))
 }
 
 /// The small image has the compiler too: a stand-in need not be small.
 fn java(version: &str, _: &Path) -> Outcome<String> {
-    only("17", version, "Java")?;
-    Ok("RUN mkdir -p /usr/share/man/man1\n".to_owned() + &apt("ca-certificates openjdk-17-jdk-headless"))
+    let packages = format!("ca-certificates openjdk-{version}-jdk-headless");
+    Ok("RUN mkdir -p /usr/share/man/man1\n".to_owned() + &apt(&packages))
 }
 
 /// Maven with the plugins that Debian has, which it takes from there: no registry of Maven's is asked.
 fn maven(version: &str, context: &Path) -> Outcome<String> {
-    only("3.9-eclipse-temurin-17", version, "Maven")?;
+    let of_java = version.rsplit('-').next().unwrap_or_default();
     fs::write(
         context.join("settings.xml"),
         "<settings><localRepository>/usr/share/maven-repo</localRepository><offline>true</offline></settings>\n",
     )?;
     let packages = "libmaven-compiler-plugin-java libmaven-dependency-plugin-java libmaven-jar-plugin-java libmaven-resources-plugin-java \
                     libmaven-shade-plugin-java libsurefire-java maven";
-    Ok(java("17", context)? + &apt(packages) + "COPY settings.xml /etc/maven/settings.xml\n")
+    Ok(java(of_java, context)? + &apt(packages) + "COPY settings.xml /etc/maven/settings.xml\n")
 }
 
 /// The npm registry has Deno itself as a package.

@@ -24,7 +24,7 @@
 //! | `images` | `NAME=STAND-IN`: an image that its Dockerfile names, and what has that name during the proof where there are stand-ins and no such image |
 //! | `note` | what is known of a failure |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -124,9 +124,11 @@ pub async fn prove() -> Outcome<Report> {
     report.say(format!(
         "On processes, builds use what the host has: {}. Images: {}.",
         tools().join(", "),
-        match images {
-            Some(images) =>
-                format!("stand-ins below `{images}`, of which `cargo xtask images` makes those of `sh0-test`"),
+        match &images {
+            Some(images) => format!(
+                "stand-ins below `{images}`, of which `cargo xtask images` makes those of `sh0-test`; {}",
+                in_place_of(&apps)
+            ),
             None => "those of the default registry".to_owned(),
         }
     ));
@@ -253,6 +255,13 @@ async fn name_stand_ins(engine: &Client, images: &str, apps: &[RealApp]) -> Outc
         }
     }
     Ok(named)
+}
+
+/// What is another release, or another base, than its name says.
+fn in_place_of(apps: &[RealApp]) -> String {
+    let named: BTreeSet<&(String, String)> = apps.iter().flat_map(|app| &app.images).collect();
+    let named: Vec<String> = named.into_iter().map(|(name, stand_in)| format!("`{name}` is `{stand_in}`")).collect();
+    named.join(", ")
 }
 
 /// Deploys an app, asks it, and removes it. Answers whether it ran in an image by the Dockerfile that sh0 wrote.
