@@ -22,18 +22,22 @@ pub(super) fn fixed_port(text: &str) -> Option<(u32, u16)> {
 
 /// `{ port: 3000 }` behind a call, or below it; else what the call takes without.
 fn in_options(text: &str, line: u32, found: &str) -> Option<(u32, u16)> {
-    let (call, default) = TAKE_OPTIONS.iter().find(|(call, _)| found.contains(call))?;
-    let behind = found.split_once(call).map(|(_, behind)| (line, behind));
+    let (behind, default) = TAKE_OPTIONS.iter().find_map(|(call, default)| Some((after(found, call)?, default)))?;
     let below = lines(text).skip_while(|(below, _)| *below <= line).take(OPTIONS);
-    let named = behind
-        .into_iter()
+    let named = std::iter::once((line, behind))
         .chain(below)
         .take_while(|(_, text)| !text.trim_start().starts_with("}"))
-        .find_map(|(line, options)| Some((line, options.split_once("port:")?.1)));
+        .find_map(|(line, options)| Some((line, after(options, "port:")?)));
     match named {
         Some((line, argument)) => value(text, line, argument),
         None => default.map(|port| (line, port)),
     }
+}
+
+/// What follows a word; `viewport:` is not the word `port:`.
+fn after<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    let (before, after) = text.split_once(word)?;
+    (word.starts_with('.') || !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')).then_some(after)
 }
 
 /// A number, or the name of a constant that is one: `const port = 3000`.
@@ -68,6 +72,7 @@ mod tests {
             ("Bun.serve({\n  port: 5005,\n  fetch() {}\n});", Some((2, 5005))),
             ("serve({\n  fetch: app.fetch,\n  port: 3000\n}, (info) => {})", Some((3, 3000))),
             ("Bun.serve({\n  fetch() {}\n});", None),
+            ("page.observe({ port: 1 })\nserve({ viewport: 2 })", None),
             ("Deno.serve({ port: 9000 }, () => new Response())", Some((1, 9000))),
             ("Deno.serve(() => {\n  return new Response()\n});", Some((1, 8000))),
             ("Deno.serve(handler);\nconst at = { host: 1 };\n}\nlet x = { port: 5 };", Some((1, 8000))),
