@@ -21,11 +21,11 @@
 //! | `folder` | of the app within the repository; all of it when empty |
 //! | `path` | what is asked for |
 //! | `file` | which file changes |
-//! | `text` | of that file, and of the answer; a number is set behind it at each change |
+//! | `text` | of that file, and of the answer; numbers are set behind it at each change |
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use sh0::model::{App, AppSettings, ImagePlan, Millis, RuntimeKind, Step};
 use sh0::ops::apps::DeleteApp;
@@ -73,6 +73,8 @@ struct Bench {
     /// Where base images come from in place of the default registry.
     mirror: Option<String>,
     limit: Duration,
+    /// Of this run: what it changes is in no cache of an earlier one.
+    run: u64,
 }
 
 /// The whole row.
@@ -91,7 +93,8 @@ pub async fn prove() -> Outcome<Report> {
     let more: Vec<&str> = images.iter().flat_map(|images| ["--image-mirror", images]).collect();
     let platform = Platform::start_with(&programs, RuntimeKind::Docker, &more).await?;
     let limit = Duration::from_secs(number("--limit", 900));
-    let bench = Bench { platform, engine: engine::usual().await?, mirror: images, limit };
+    let run = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let bench = Bench { platform, engine: engine::usual().await?, mirror: images, limit, run };
     let mut results = Vec::new();
     for example in &examples {
         let naive = fs::read_to_string(apps.join(format!("naive/{}.Dockerfile", example.naive)))?;
@@ -148,7 +151,7 @@ impl Bench {
     async fn built(&self, example: &Example, app: &App, tree: &Path, changes: usize) -> Outcome<(f64, f64)> {
         let text = |changes: usize| match changes {
             0 => example.text.clone(),
-            changes => format!("{} {changes}", example.text),
+            changes => format!("{} {}.{changes}", example.text, self.run),
         };
         if let Some(before) = changes.checked_sub(1) {
             let file = tree.join(&example.file);
