@@ -124,11 +124,11 @@ impl Manager {
         Some((manager, format!("engines asks for {name}"), tree.manifest.at(&["engines", name])))
     }
 
-    /// Scripts that Bun runs, where nobody committed a lockfile.
+    /// Scripts that Bun runs, where nobody committed a lockfile and no script says what starts the app: Bun does.
     fn in_scripts(tree: &Tree<'_>) -> Option<(Manager, String, At)> {
         let program = |body: &str| body.split_whitespace().find(|word| !word.contains('=')).map(str::to_owned);
         let by_bun = |name: &&str| tree.script(name).and_then(program).is_some_and(|program| program == "bun");
-        let name = ["start", "dev", "build"].into_iter().find(by_bun)?;
+        let name = ["dev", "build"].into_iter().find(by_bun).filter(|_| tree.script("start").is_none())?;
         Some((Manager::Bun, format!("the script `{name}` runs with it"), tree.manifest.at(&["scripts", name])))
     }
 
