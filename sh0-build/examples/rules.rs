@@ -37,7 +37,7 @@ the top's. A level or a key of `[check]` that does not exist is an error, of che
 
 ## What is fine is said with a reason
 
-In the line itself or the one before, in whatever the file's comments are:
+In a comment of the line itself, or of the line before where that is nothing but the comment:
 
 ```python
 SECRET_KEY = \"only-for-the-demo\"  # sh0:ignore SEC08 the demo has no users
@@ -53,7 +53,8 @@ ignore = [
 ```
 
 A rule goes by its id or its name. A path begins at the folder of the app, or at the top as in findings. An entry without a
-reason allows nothing, and is itself reported; so is a path where no file is.
+reason allows nothing, and is itself reported; so is a path where no file is. An entry with any other key, or with a value
+that is not a text, is an error.
 ";
 
 /// The whole page.

@@ -37,6 +37,9 @@ pub(crate) const KEYS: &[&str] = &[
 
 const CHECK_KEYS: &[&str] = &["fail_on", "ignore"];
 
+/// The keys of an entry of `check.ignore`.
+const IGNORE_KEYS: &[&str] = &["path", "reason", "rule"];
+
 /// What the file says, parsed into values that are valid.
 #[derive(Default)]
 pub(crate) struct Config {
@@ -74,9 +77,50 @@ pub(crate) fn check_keys(toml: &Toml) -> Result<()> {
         return Err(Reader(toml).wrong(&["check"], "is not a table", "write [check], and its keys below"));
     };
     match table.keys().find(|key| !CHECK_KEYS.contains(&key.as_str())) {
-        Some(key) => Err(unknown(toml, &["check", key], CHECK_KEYS)),
+        Some(key) => Err(unknown(toml.at(&["check", key]).line, "check", key, CHECK_KEYS)),
         None => Ok(()),
     }
+}
+
+/// The entries of `check.ignore`, with their lines.
+pub(crate) fn ignored(toml: &Toml) -> Result<Vec<(Option<u32>, &toml::Value)>> {
+    let path = ["check", "ignore"];
+    let Some(value) = toml.get(&path) else { return Ok(Vec::new()) };
+    let Some(list) = value.as_array() else {
+        return Err(Reader(toml).wrong(
+            &path,
+            "is not a list",
+            "write [{ rule = \"SEC05\", reason = \"why it is fine\" }]",
+        ));
+    };
+    Ok(toml.lines_of(&path).into_iter().chain(std::iter::repeat(None)).zip(list).collect())
+}
+
+/// What an entry of `check.ignore` allows. Each is absent or a text that is not empty.
+pub(crate) struct Ignored<'t> {
+    pub(crate) rule: Option<&'t str>,
+    pub(crate) path: Option<&'t str>,
+    pub(crate) reason: Option<&'t str>,
+}
+
+/// An entry with a key that nobody reads would allow more than its owner means.
+pub(crate) fn ignore_entry(line: Option<u32>, entry: &toml::Value) -> Result<Ignored<'_>> {
+    let wrong = |key: &str, reason: &str, hint: &str| Error::invalid(format!("{}: {key}", place(line)), reason, hint);
+    let Some(table) = entry.as_table() else {
+        let hint = "write { rule = \"SEC05\", reason = \"why it is fine\" }";
+        return Err(wrong("check.ignore", "has an entry that is not a table", hint));
+    };
+    if let Some(key) = table.keys().find(|key| !IGNORE_KEYS.contains(&key.as_str())) {
+        return Err(unknown(line, "check.ignore", key, IGNORE_KEYS));
+    }
+    let text = |key: &str| match table.get(key) {
+        None => Ok(None),
+        Some(toml::Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.trim())),
+        Some(_) => {
+            Err(wrong(&format!("check.ignore.{key}"), "is not a text", "write it in quotes, or leave the key out"))
+        }
+    };
+    Ok(Ignored { rule: text("rule")?, path: text("path")?, reason: text("reason")? })
 }
 
 /// What `root` in the file of a tree says, and where, unless it is the tree itself.
@@ -116,7 +160,7 @@ impl Config {
             Some(Ok(toml)) => toml,
         };
         if let Some(key) = toml.table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(unknown(&toml, &[key], KEYS));
+            return Err(unknown(toml.at(&[key]).line, "", key, KEYS));
         }
         let read = Reader(&toml);
         let mut config = Config {
@@ -140,6 +184,9 @@ impl Config {
         };
         check_keys(&toml)?;
         fail_on(&toml)?;
+        for (line, entry) in ignored(&toml)? {
+            ignore_entry(line, entry)?;
+        }
         config.places =
             // What `[check]` allows is no part of a plan; `root` was heard before.
             KEYS.iter().filter(|key| !matches!(**key, "check" | "root") && toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();
@@ -224,15 +271,19 @@ fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
     Ok(())
 }
 
-fn unknown(toml: &Toml, path: &[&str], keys: &[&str]) -> Error {
-    let at = toml.at(path);
-    let place = at.line.map(|line| format!("{FILE}:{line}")).unwrap_or_else(|| FILE.to_owned());
-    let hint = match path.last().and_then(|key| nearest(key, keys)) {
+/// The file, with the line.
+fn place(line: Option<u32>) -> String {
+    line.map_or_else(|| FILE.to_owned(), |line| format!("{FILE}:{line}"))
+}
+
+/// The error for a key of a section, of the file itself where that is empty.
+fn unknown(line: Option<u32>, section: &str, key: &str, keys: &[&str]) -> Error {
+    let hint = match nearest(key, keys) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the keys are {}", keys.join(", ")),
     };
-    let key = path.join(".");
-    Error::invalid(place, format!("there is no key `{key}`; {hint}"), hint.clone())
+    let dot = if section.is_empty() { "" } else { "." };
+    Error::invalid(place(line), format!("there is no key `{section}{dot}{key}`"), hint)
 }
 
 /// The word of a list that differs in the fewest letters, if few.
@@ -272,9 +323,7 @@ struct Reader<'a>(&'a Toml);
 
 impl Reader<'_> {
     fn wrong(&self, path: &[&str], reason: &str, hint: &str) -> Error {
-        let at = self.0.at(path);
-        let line = at.line.map(|line| format!(":{line}")).unwrap_or_default();
-        Error::invalid(format!("{FILE}{line}: {}", path.join(".")), reason, hint)
+        Error::invalid(format!("{}: {}", place(self.0.at(path).line), path.join(".")), reason, hint)
     }
 
     fn text(&self, key: &str) -> Result<Option<String>> {

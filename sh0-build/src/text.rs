@@ -252,6 +252,15 @@ impl Toml {
         let offset = DeTable::parse(&self.text).ok().and_then(|table| offset_of(table.get_ref(), path));
         At::line(&self.file, offset.map(|offset| line_at(&self.text, offset)))
     }
+
+    /// The lines of the entries of a list.
+    pub(crate) fn lines_of(&self, path: &[&str]) -> Vec<Option<u32>> {
+        let Some((last, tables)) = path.split_last() else { return Vec::new() };
+        let Ok(document) = DeTable::parse(&self.text) else { return Vec::new() };
+        let inner = tables.iter().try_fold(document.get_ref(), |table, key| table.get(*key)?.get_ref().as_table());
+        let list = inner.and_then(|table| table.get(*last)?.get_ref().as_array());
+        list.into_iter().flat_map(|list| list.iter()).map(|item| Some(line_at(&self.text, item.span().start))).collect()
+    }
 }
 
 fn offset_of(table: &DeTable<'_>, path: &[&str]) -> Option<usize> {
@@ -293,6 +302,14 @@ mod tests {
         let toml = Toml::read(Files(&tree), "a.toml").unwrap().unwrap();
         assert_eq!(toml.at(&["project", "name"]).line, Some(3));
         assert_eq!(toml.at(&["tool", "ruff", "line"]).line, Some(5));
+        for (text, lines) in [
+            ("[a]\nb = [{ c = 1 }, { c = 2 },\n { c = 3 }]\n", [Some(2), Some(2), Some(3)]),
+            ("[[a.b]]\nc = 1\n[[a.b]]\nc = 2\n[[a.b]]\nc = 3\n", [Some(1), Some(3), Some(5)]),
+        ] {
+            let tree = MemoryTree::from([("a.toml", text)]);
+            let toml = Toml::read(Files(&tree), "a.toml").unwrap().unwrap();
+            assert_eq!(toml.lines_of(&["a", "b"]), lines);
+        }
     }
 
     #[test]

@@ -141,6 +141,48 @@ fn owners_allow_with_a_reason() {
 }
 
 #[test]
+fn a_comment_allows_what_it_stands_at_and_nothing_else() {
+    let token = |name: &str| format!("{name} = \"ghp_{}\"", expand("{{alnum 36}}"));
+    let (a, b) = (token("a"), token("b"));
+    for (text, found) in [
+        (format!("{a} # sh0:ignore SEC03 a demo\n{b}\n"), vec![2]),
+        (format!("# sh0:ignore SEC03 a demo\n{a}\n{b}\n"), vec![3]),
+        (format!("x = 1 # sh0:ignore SEC03 a demo\n{a}\n"), vec![2]),
+        (format!("/* sh0:ignore SEC03 a demo */ x = 1\n{a}\n"), vec![2]),
+        (format!("<!-- sh0:ignore SEC03 a demo -->\n{a}\n"), vec![]),
+        (format!("{a}; x = \"sh0:ignore SEC03 a demo\"\n"), vec![1]),
+        (format!("{a}; x = '# sh0:ignore SEC03 a demo'\n"), vec![1]),
+        (format!("x = 'it\\'s'; {a} // sh0:ignore vendor-token a demo\n"), vec![]),
+        (format!("{a} # sh0:ignore SEC03\n"), vec![1]),
+    ] {
+        let report = check(&MemoryTree::from([("a.py", text.clone())]));
+        let lines: Vec<u32> =
+            report.findings.iter().filter(|one| one.rule == "SEC03").filter_map(|one| one.line).collect();
+        assert_eq!(lines, found, "{text}");
+    }
+}
+
+#[test]
+fn an_entry_that_is_not_understood_allows_nothing() {
+    let source = ("main.py", format!("a = \"ghp_{}\"\n", expand("{{alnum 36}}")));
+    for entry in [
+        r#"[{ rule = "SEC03", reason = "x", pth = "docs" }]"#,
+        r#"[{ rule = "SEC03", reason = "x", path = 5 }]"#,
+        r#"[{ rule = "SEC03", reason = "x", path = "" }]"#,
+        r#"["SEC03"]"#,
+        r#""SEC03""#,
+    ] {
+        let config = ("sh0.toml", format!("[check]\nignore = {entry}\n"));
+        let tree = MemoryTree::from([source.clone(), config, ("requirements.txt", "flask==3\n".to_owned())]);
+        let report = check_tree(&tree, None, &CheckOptions::default());
+        let rules: Vec<_> = report.findings.iter().map(|one| one.rule.as_str()).collect();
+        assert!(rules.contains(&"SEC03") && rules.contains(&"ENV06"), "{entry}: {rules:?}");
+        let error = plan_tree(&tree, &AppSettings::default(), &Options::default()).expect_err(entry).to_string();
+        assert!(error.contains("sh0.toml:2"), "{error}");
+    }
+}
+
+#[test]
 fn the_score_follows_its_formula() {
     assert_eq!(check(&MemoryTree::from([("index.html", "hi")])).score, 100);
     let one = "FROM node:24-slim\nUSER 1\nADD https://a.example.com/x /x\n";

@@ -1,6 +1,6 @@
 //! Variables and settings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sh0_core::model::{Category::Configuration, Severity};
 
@@ -97,8 +97,13 @@ pub(super) static RULES: &[Rule] = &[
         why: "It looks as if a finding were looked at and allowed, and it is not.",
         fix: "Write `{ rule = \"SEC05\", path = \"docs\", reason = \"why it is fine\" }`.",
         check: Check::Tree(|cx, hits| {
+            // A place has one finding of a rule: entries in one line share it.
+            let mut lines: BTreeMap<Option<u32>, Vec<String>> = BTreeMap::new();
             for broken in suppress::entries(cx).1 {
-                hits.at(cx.config().1, broken.line, broken.message);
+                lines.entry(broken.line).or_default().push(broken.message);
+            }
+            for (line, messages) in lines {
+                hits.at(cx.config().1, line, messages.join("; "));
             }
         }),
     },

@@ -1,10 +1,11 @@
 //! What the owner allows: in `sh0.toml`, or by a comment at the place itself. A reason is asked for.
 
+use sh0_core::Error;
 use sh0_core::model::{FailOn, Finding};
 
 use super::context::Context;
 use super::ignore::wildcard;
-use crate::config::{FILE, check_keys, fail_on};
+use crate::config::{FILE, Ignored, check_keys, fail_on, ignore_entry, ignored};
 use crate::text::Toml;
 
 /// The entries of `[check] ignore`, and what is wrong with them.
@@ -60,62 +61,103 @@ fn covers(wanted: &str, path: &str) -> bool {
     wanted == path || path.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/')) || wildcard(wanted, path)
 }
 
-/// `sh0:ignore RULE reason` in the line of the finding or the one before.
+/// What begins a comment in the files that rules look at.
+const OPENERS: &[&str] = &["#", "//", "/*", "*", "--", "<!--", ";", "%", "{#", "{{!"];
+
+/// `sh0:ignore RULE reason` in a comment: in the line of the finding, or alone in the one before.
 fn comment(cx: &Context<'_>, finding: &Finding) -> Option<(String, String)> {
     let (file, line) = (finding.file.as_deref()?, finding.line?);
     let text = cx.text(file)?;
     let place = usize::try_from(line).ok()?.checked_sub(1)?;
-    for at in [Some(place), place.checked_sub(1)].into_iter().flatten() {
-        let Some(line) = text.lines().nth(at) else { continue };
-        let Some((_, said)) = line.split_once("sh0:ignore ") else { continue };
-        let (rule, reason) = said.trim().split_once(char::is_whitespace).unwrap_or((said.trim(), ""));
-        let reason = reason.trim().trim_end_matches("*/").trim_end_matches("-->").trim();
-        if (rule == finding.rule || rule == finding.name) && !reason.is_empty() {
+    for (at, alone) in [(Some(place), false), (place.checked_sub(1), true)] {
+        let Some((at, line)) = at.and_then(|at| Some((at, text.lines().nth(at)?))) else { continue };
+        let Some((rule, reason)) = allowed(line, alone) else { continue };
+        if rule == finding.rule || rule == finding.name {
             return Some((reason.to_owned(), format!("{file}:{}", at + 1)));
         }
     }
     None
 }
 
+/// The rule and the reason of a line's comment; with `alone`, if the line is nothing else.
+fn allowed(line: &str, alone: bool) -> Option<(&str, &str)> {
+    let (before, said) = line.split_once("sh0:ignore ")?;
+    let code =
+        OPENERS.iter().filter_map(|opener| before.trim_end().strip_suffix(opener)).min_by_key(|code| code.len())?;
+    let end = ["*/", "-->", "#}", "}}"].iter().filter_map(|end| said.find(end)).min();
+    let (said, rest) =
+        end.map_or((said, ""), |end| (&said[..end], said[end..].trim_start_matches(['*', '/', '-', '>', '#', '}'])));
+    if is_in_quotes(before, said) || alone && !(code.trim().is_empty() && rest.trim().is_empty()) {
+        return None;
+    }
+    let (rule, reason) = said.trim().split_once(char::is_whitespace)?;
+    Some((rule, reason.trim())).filter(|(_, reason)| !reason.is_empty())
+}
+
+/// Whether a quote opens before a place and closes after it.
+fn is_in_quotes(before: &str, after: &str) -> bool {
+    let mut open = None;
+    let mut chars = before.chars();
+    while let Some(c) = chars.next() {
+        match (open, c) {
+            (_, '\\') => drop(chars.next()),
+            (None, '"' | '\'' | '`') => open = Some(c),
+            (Some(quote), c) if quote == c => open = None,
+            _ => {}
+        }
+    }
+    open.is_some_and(|quote| after.contains(quote))
+}
+
 /// Entries of the file that are whole, and those that are not.
 pub(super) fn entries(cx: &Context<'_>) -> (Vec<Entry>, Vec<Broken>) {
     let (files, by) = cx.config();
     let Some(Ok(toml)) = Toml::read(files, FILE) else { return Default::default() };
-    let Some(check) = toml.get(&["check"]) else { return Default::default() };
     let line = toml.at(&["check"]).line;
-    let broken = |message: String| Broken { line, message };
     let known: Vec<(&str, &str)> = super::rules().map(|rule| (rule.id, rule.name)).collect();
     let (mut entries, mut wrong) = (Vec::new(), Vec::new());
+    let refused = |line: Option<u32>, error: &Error| {
+        let hint = error.fields().first().map(|field| format!("; {}", field.hint)).unwrap_or_default();
+        Broken { line, message: format!("{}{hint}", error.detail()) }
+    };
     if let Err(error) = check_keys(&toml) {
-        wrong.push(broken(error.detail().to_owned()));
+        wrong.push(refused(line, &error));
     }
     if let Err(error) = fail_on(&toml) {
-        wrong.push(Broken { line: toml.at(&["check", "fail_on"]).line, message: error.detail().to_owned() });
+        wrong.push(refused(toml.at(&["check", "fail_on"]).line, &error));
     }
-    let list = check.get("ignore").and_then(|list| list.as_array()).map(Vec::as_slice).unwrap_or_default();
-    for entry in list {
-        let text =
-            |key: &str| entry.get(key).and_then(|value| value.as_str()).map(str::trim).filter(|text| !text.is_empty());
-        let Some(rule) = text("rule") else {
-            wrong.push(broken("an entry of check.ignore names no rule".into()));
+    let list = ignored(&toml).unwrap_or_else(|error| {
+        wrong.push(refused(toml.at(&["check", "ignore"]).line, &error));
+        Vec::new()
+    });
+    for (line, entry) in list {
+        let Ignored { rule, path, reason } = match ignore_entry(line, entry) {
+            Ok(entry) => entry,
+            Err(error) => {
+                wrong.push(refused(line, &error));
+                continue;
+            }
+        };
+        let mut broken = |message: String| wrong.push(Broken { line, message });
+        let Some(rule) = rule else {
+            broken("an entry of check.ignore names no rule".into());
             continue;
         };
-        let Some(reason) = text("reason") else {
-            wrong.push(broken(format!("check.ignore allows {rule} without a reason")));
+        let Some(reason) = reason else {
+            broken(format!("check.ignore allows {rule} without a reason"));
             continue;
         };
         if !known.iter().any(|(id, name)| *id == rule || *name == rule) {
-            wrong.push(broken(format!("check.ignore names `{rule}`, which is no rule")));
+            broken(format!("check.ignore names `{rule}`, which is no rule"));
             continue;
         }
-        let path = text("path");
         // What no rule looks at is there all the same.
         let is_there = |path: &str| {
             let exists = cx.files.0.kind(path.trim_end_matches('/')).is_some();
             exists || cx.truncated || cx.paths.iter().any(|file| names(cx, path, file))
         };
         if let Some(path) = path.filter(|path| !is_there(path)) {
-            wrong.push(broken(format!("check.ignore allows {rule} in `{path}`, where no file is")));
+            broken(format!("check.ignore allows {rule} in `{path}`, where no file is"));
         }
         entries.push(Entry {
             rule: rule.to_owned(),
