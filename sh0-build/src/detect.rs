@@ -318,6 +318,13 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
             "use an engine with BuildKit, or build without the secret",
         ));
     }
+    if let Some(dir) = draft.plan.static_dir.as_ref().filter(|dir| !render::can_copy(dir)) {
+        return Err(Error::invalid(
+            "static_dir",
+            format!("a Dockerfile cannot name the folder {dir:?}"),
+            "rename it: letters, digits, `.`, `_`, `-` and `/` are safe",
+        ));
+    }
     let (dockerfile, dockerignore) = render::render(files, draft, options);
     draft.plan.image = ImagePlan::Generated { dockerfile, dockerignore };
     Ok(())

@@ -13,6 +13,7 @@ use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, SecretMount, exec_line, shel
 use crate::detect::is_dir_name;
 use crate::draft::{Borrow, Draft, Recipe, without_folder};
 use crate::images::{self, Base};
+use crate::root::below;
 use crate::tree::Files;
 use crate::{APP_UID, DEFAULT_PORT, Options};
 
@@ -128,10 +129,9 @@ impl Dockerfile<'_> {
             self.build_stage();
             self.line("");
         }
-        let from = match (builds, dir) {
-            (true, ".") => "COPY --from=build /app /srv".to_owned(),
-            (true, dir) => format!("COPY --from=build /app/{dir} /srv"),
-            (false, dir) => format!("COPY {dir} /srv"),
+        let from = match builds {
+            true => format!("COPY --from=build {}", words(&below("/app", dir), "/srv")),
+            false => format!("COPY {}", words(dir, "/srv")),
         };
         self.line("FROM scratch");
         self.line("COPY .sh0/rootfs/ /");
@@ -318,7 +318,12 @@ impl Dockerfile<'_> {
         let paths = &self.draft.plan.paths;
         if !paths.is_empty() {
             let folders: String = paths.iter().map(|path| format!("/app/{path}:")).collect();
-            self.line(format!("ENV PATH={folders}$PATH"));
+            // Quoted where a name has to be: the variable stands within the quotes.
+            let value = match env_value(&folders).strip_suffix('"') {
+                Some(quoted) => format!("{quoted}$PATH\""),
+                None => format!("{folders}$PATH"),
+            };
+            self.line(format!("ENV PATH={value}"));
         }
     }
 
@@ -370,6 +375,16 @@ pub(crate) fn exported(dockerfile: &str, mounts: bool) -> String {
 fn compiled(recipe: &Recipe) -> bool {
     let stack = |stage: &Option<(&'static Base, String)>| stage.as_ref().map(|(base, _)| base.stack);
     stack(&recipe.build) != stack(&recipe.run)
+}
+
+/// Whether `COPY` can name this path: in either form it reads variables, quotes and patterns into it.
+pub(crate) fn can_copy(path: &str) -> bool {
+    !path.starts_with('-') && !path.contains(|c: char| c.is_control() || "\"'\\$*?[<".contains(c))
+}
+
+/// From where and to where a `COPY` goes.
+fn words(from: &str, to: &str) -> String {
+    if from.contains(char::is_whitespace) { json(&[from, to]) } else { format!("{from} {to}") }
 }
 
 /// The array form of an instruction is JSON.

@@ -187,3 +187,29 @@ fn secrets_of_a_build_are_mounted_and_never_written() {
     let refused = plan_tree(&tree, &AppSettings::default(), &classic).unwrap_err();
     assert!(refused.detail().contains("NPM_TOKEN"), "{refused:?}");
 }
+
+#[test]
+fn a_name_of_a_folder_is_no_instruction() {
+    let planned = |folder: &str, manifest: &str| -> sh0_core::Result<String> {
+        let mut tree =
+            MemoryTree::from([("package.json", r#"{"workspaces":["apps/*"]}"#), ("package-lock.json", "{}")]);
+        tree.insert(format!("{folder}/package.json"), manifest);
+        tree.insert(format!("{folder}/index.html"), "page");
+        let plan = plan_tree(&tree, &AppSettings::default(), &Options::default())?;
+        let ImagePlan::Generated { dockerfile, .. } = plan.image else { panic!("{:?}", plan.image) };
+        Ok(dockerfile)
+    };
+    let page = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7"}}"#;
+    let program = r#"{"scripts":{"start":"node a.js"}}"#;
+    let spaced = planned("apps/my app", page).unwrap();
+    assert!(spaced.contains("\nCOPY --from=build [\"/app/apps/my app/dist\", \"/srv\"]\n"), "{spaced}");
+    for folder in ["apps/x y\nRUN id #", "apps/$HOME", "apps/[id]"] {
+        let refused = planned(folder, page).unwrap_err();
+        assert!(refused.detail().contains("cannot name the folder"), "{refused:?}");
+        let dockerfile = planned(folder, program).unwrap();
+        assert!(!dockerfile.contains("\nRUN id"), "{dockerfile}");
+    }
+    let path = r#"ENV PATH="/app/node_modules/.bin:/app/apps/my \$(id) app/node_modules/.bin:$PATH""#;
+    let dockerfile = planned("apps/my $(id) app", program).unwrap();
+    assert!(dockerfile.lines().any(|line| line == path), "{dockerfile}");
+}

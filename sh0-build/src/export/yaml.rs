@@ -93,7 +93,9 @@ pub(super) fn document(notes: &[String], node: &Node) -> String {
 }
 
 pub(super) fn comments(notes: &[String]) -> String {
-    notes.iter().map(|note| format!("# {}\n", note.replace('\n', " "))).collect()
+    // Line ends of YAML 1.1 are more than `\n`.
+    let ends = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    notes.iter().map(|note| format!("# {}\n", note.replace(ends, " "))).collect()
 }
 
 pub(super) fn body(node: &Node) -> String {
