@@ -118,6 +118,7 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
         Some(root) => draft.said_in(&root.app.folder, |draft| others(draft).and_then(|()| config.apply(draft)))?,
     }
     apply_settings(settings, &mut draft);
+    draft.build_programs();
     draft.end_build();
     Ok((draft, own_image))
 }

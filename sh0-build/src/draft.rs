@@ -3,6 +3,7 @@
 use sh0_core::model::{EnvKey, ImagePlan, Plan, ProcessName, Reason, RelPath, Tool};
 use sh0_core::{Code, Error, Result};
 
+use crate::command;
 use crate::images::Base;
 use crate::root::below;
 use crate::text::At;
@@ -60,7 +61,13 @@ pub(crate) struct Recipe {
     /// The port that the detected start command listens on, whatever `PORT` says.
     pub(crate) fixed_port: Option<FixedPort>,
     /// What a Procfile says for another platform, where the provider has something in its place.
-    pub(crate) stand_in: Option<StandIn>,
+    pub(crate) stand_ins: Vec<StandIn>,
+    /// What the build makes too, where a command names it.
+    pub(crate) programs: Vec<Program>,
+    /// Where the tool that builds keeps what it needs of itself, when that is shipped: its variable and the folder.
+    pub(crate) tool_home: Option<(&'static str, &'static str)>,
+    /// A command runs the tool that builds: it is shipped with the source.
+    pub(crate) ship_tool: bool,
     /// Lines of the `.dockerignore` beyond the common ones.
     pub(crate) ignore: Vec<String>,
 }
@@ -79,22 +86,43 @@ pub(crate) struct StandIn {
     pub(crate) says: String,
     /// What is run here.
     pub(crate) runs: String,
-    /// Whether arguments may follow.
-    pub(crate) arguments: bool,
+    /// What stands between it and its arguments; without, it is the whole command.
+    pub(crate) arguments: Option<&'static str>,
     pub(crate) why: &'static str,
 }
 
 impl StandIn {
     /// What is run for this command, if it is meant.
     pub(crate) fn of(&self, command: &str) -> Option<String> {
-        let rest = command.strip_prefix("./").unwrap_or(command).strip_prefix(&self.says)?;
-        (rest.is_empty() || self.arguments && rest.starts_with(' ')).then(|| format!("{}{rest}", self.runs))
+        let (before, rest) = command.split_once(&self.says)?;
+        let before = before.strip_suffix("./").unwrap_or(before);
+        let Some(between) = self.arguments else {
+            return (before.is_empty() && rest.is_empty()).then(|| self.runs.clone());
+        };
+        let arguments = match rest {
+            "" => String::new(),
+            _ => format!(" {}", rest.strip_prefix(between)?),
+        };
+        (before.is_empty() || before.ends_with(' ')).then(|| format!("{before}{}{arguments}", self.runs))
     }
 }
 
 /// A port that is written into a script.
 pub(crate) struct FixedPort {
     pub(crate) port: u16,
+/// A program of the tree beside the one that starts.
+pub(crate) struct Program {
+    /// Where the build puts it, in the folder where commands run.
+    pub(crate) path: String,
+    /// The name by which commands may call it, where its folder is in `PATH`.
+    pub(crate) name: Option<String>,
+    /// Where it lies in the folder of the app.
+    pub(crate) ship: RelPath,
+    /// What makes it, and the command of the build that this follows at once.
+    pub(crate) build: String,
+    pub(crate) follows: String,
+}
+
     pub(crate) at: At,
     /// What to use in place of the number.
     pub(crate) instead: &'static str,
@@ -218,6 +246,43 @@ impl Draft {
     /// The port of the script that is started, if it is still the one that was looked at.
     pub(crate) fn apply_fixed_port(&mut self) {
         let Some(fixed) = self.recipe.fixed_port.take() else { return };
+    /// Builds what commands name beside the program that starts, once everybody has said theirs.
+    pub(crate) fn build_programs(&mut self) {
+        for program in std::mem::take(&mut self.recipe.programs) {
+            let named = |command: &&String| {
+                command::names_path(command, &program.path)
+                    || program.name.as_ref().is_some_and(|name| command::runs(command, name))
+            };
+            let Some(by) = self.commands().find(named).cloned() else { continue };
+            // An owner's own build makes what it makes.
+            let Some(at) = self.plan.build.iter().position(|build| build.starts_with(&program.follows)) else { return };
+            self.because(format!("build += {}", program.build), format!("`{by}` runs it"));
+            self.plan.build[at] += &format!(" && {}", program.build);
+            let ship = &mut self.recipe.ship;
+            let inside = |folder: &String| {
+                program.ship.as_str() == folder || program.ship.as_str().starts_with(&format!("{folder}/"))
+            };
+            if !ship.is_empty() && !ship.iter().any(inside) {
+                ship.push(program.ship.to_string());
+            }
+            if let (Some(_), Some((folder, _))) = (&program.name, program.ship.as_str().rsplit_once('/')) {
+                self.path(folder);
+            }
+        }
+        let unmade = self.commands().find(|command| command.contains("target/release/")).cloned();
+        if let Some(command) = unmade.filter(|_| self.plan.language == "rust") {
+            self.warn(format!(
+                "`{command}` names what is not a binary of the package, and `target` is not shipped: start ./bin/NAME"
+            ));
+        }
+    }
+
+    /// All that is run: the start command, the processes, the release command.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &String> {
+        let plan = &self.plan;
+        plan.start_command.iter().chain(plan.processes.values()).chain(&plan.release_command)
+    }
+
         // A Procfile may call the interpreter by another name.
         let script = |command: &str| command.split_whitespace().last().map(str::to_owned);
         let started = self.plan.start_command.as_deref().and_then(script);
@@ -362,12 +427,6 @@ fn in_folder(folder: &str, command: &str) -> String {
 pub(crate) fn start_within(member: Option<&str>, path: &str) -> String {
     let command = format!("./{path}");
     member.map_or_else(|| command.clone(), |folder| in_folder(folder, &command))
-}
-
-/// What such a command runs there.
-pub(crate) fn without_folder(command: &str) -> &str {
-    let behind = command.strip_prefix("cd ").and_then(|rest| rest.split_once(" && "));
-    behind.map_or(command, |(_, command)| command)
 }
 
 /// A version that the tree asks for, and where.

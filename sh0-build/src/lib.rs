@@ -50,6 +50,7 @@
 //! [`Plan::paths`]: sh0_core::model::Plan::paths
 //! [`Plan::root`]: sh0_core::model::Plan::root
 
+mod command;
 mod config;
 mod detect;
 mod dockerfile;

@@ -10,6 +10,7 @@ use std::fmt::Write;
 
 use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, SecretMount, exec_line, shell};
 
+use crate::command;
 use crate::detect::is_dir_name;
 use crate::draft::{Borrow, Draft, Recipe, without_folder};
 use crate::images::{self, Base};
@@ -85,13 +86,16 @@ fn settle(draft: &mut Draft) {
         }
     }
     // `go run main.go` of a Procfile needs what built it.
-    let runs_tool = plan.start_command.iter().chain(plan.processes.values()).any(|command| {
-        let program = without_folder(command).split_whitespace().next();
-        matches!(program, Some("go" | "cargo" | "mvn" | "gradle" | "./mvnw" | "./gradlew"))
-    });
-    if runs_tool && commands {
+    let tool = plan.start_command.iter().chain(plan.processes.values()).chain(&plan.release_command);
+    let tool = tool.into_iter().find_map(|command| Some((command::build_tool(command)?, command)));
+    if let (Some((tool, command)), true) = (tool, commands && plan.static_dir.is_none()) {
         recipe.run = recipe.build.clone();
         recipe.ship.clear();
+        recipe.ship_tool = true;
+        recipe.trim.clear();
+        recipe.ship_system.extend(recipe.tool_home.map(|(_, folder)| folder));
+        let warning = format!("`{command}` starts `{tool}`: the toolchain and the source are shipped with it");
+        draft.plan.warnings.push(warning);
     }
     if !commands {
         recipe.build = None;
@@ -144,7 +148,10 @@ impl Dockerfile<'_> {
     fn program(&mut self) {
         let recipe = &self.draft.recipe;
         let Some((base, version)) = &recipe.run else { return };
-        let image = base.run_image(version, self.options);
+        let image = match recipe.ship_tool {
+            true => base.build_image(version, self.options),
+            false => base.run_image(version, self.options),
+        };
         let builds = recipe.build.is_some();
         if builds {
             self.build_stage();
@@ -305,8 +312,10 @@ impl Dockerfile<'_> {
         let told = |value: &'_ String| if value == OWN_PORT { port.clone() } else { value.clone() };
         let own = self.draft.plan.env.iter().map(|(key, value)| (key.to_string(), told(value))).collect::<Vec<_>>();
         let everywhere = own.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let home = recipe.tool_home.filter(|_| recipe.ship_tool);
         let lines: Vec<String> = everywhere
             .chain(only_here)
+            .chain(home)
             // A line end cannot be written; instances get the value from the platform.
             .filter(|(_, value)| !value.contains(['\n', '\r']))
             .map(|(key, value)| format!("ENV {key}={}", env_value(value)))

@@ -50,6 +50,7 @@ impl Provider for Elixir {
         draft.recipe.build = Some((&images::ELIXIR, version.clone()));
         draft.recipe.run = Some((&images::ELIXIR, version));
         draft.recipe.ship.push(folder);
+        draft.recipe.tool_home = Some(("MIX_HOME", "/opt/mix"));
         draft.recipe.ignore.extend(["_build", "deps"].map(str::to_owned));
         Ok(draft)
     }

@@ -3,8 +3,9 @@
 use sh0_core::Result;
 
 use super::{Procfile, Provider};
+use crate::command;
 use crate::detect::is_dir_name;
-use crate::draft::{Draft, Pin, quote, start_within, tool_versions, version_file};
+use crate::draft::{Draft, Pin, Program, quote, start_within, tool_versions, version_file};
 use crate::images;
 use crate::render::run_time_entries;
 use crate::root::within;
@@ -43,8 +44,6 @@ impl Provider for Go {
         let modules = used(files);
         // The program of a workspace has a module of its own.
         let member = files.0.picked().filter(|folder| modules.iter().any(|module| module == folder));
-        let sub = member.map(|folder| Sub::new(files, folder));
-        let app = sub.as_ref().map_or(files, |sub| Files(sub));
         let (package, binary) = build(files, member, &module, &mut draft);
         let near = package.strip_prefix("./").filter(|_| member.is_none()).or(member);
         let own = near.map(|folder| format!("{folder}/go.mod"));
@@ -52,7 +51,7 @@ impl Provider for Go {
             own.and_then(|file| Some((files.text(&file)?, file))).unwrap_or((module.clone(), "go.mod".to_owned()));
         framework(&own.0, &own.1, &mut draft);
 
-        draft.recipe.build = Some((&images::GO, version.clone()));
+        draft.recipe.build = Some((&images::GO, version));
         draft.recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
         // The images say `local`: they refuse a module that asks for a later release than theirs.
         draft.recipe.build_env.push(("GOTOOLCHAIN", "auto"));
@@ -79,13 +78,6 @@ impl Provider for Go {
         // With a member its folder: what it says runs there.
         let folder = binary.split('/').next().unwrap_or(&binary);
         draft.recipe.ship = run_time_entries(files, folder, source);
-        if Procfile::read(app).is_some_and(|procfile| procfile.main().is_some_and(|main| main.starts_with("go "))) {
-            let procfile = within(member, "Procfile");
-            draft
-                .warn(format!("{procfile} starts the app with `go`: the toolchain and the source are shipped with it"));
-            draft.recipe.run = Some((&images::GO, version));
-            draft.recipe.ship.clear();
-        }
         Ok(draft)
     }
 }
@@ -167,13 +159,19 @@ fn dependencies(files: Files<'_>, module: &str, draft: &mut Draft) {
 /// Answers the package and the path of the binary, which lies in the folder of the workspace's member that is the app,
 /// and is started there.
 fn build(files: Files<'_>, member: Option<&str>, module: &str, draft: &mut Draft) -> (String, String) {
-    let package = main_package(files, member, module, draft);
     let sub = member.map(|folder| Sub::new(files, folder));
     let app = sub.as_ref().map_or(files, |sub| Files(sub));
+    let cmd = within(member, "cmd");
+    let programs: Vec<String> = files
+        .names(&cmd)
+        .into_iter()
+        .filter(|name| is_dir_name(name) && is_main(files, &format!("{cmd}/{name}")))
+        .collect();
     let named = match member {
-        Some(_) => name_in_procfile(app, &app.text("go.mod").unwrap_or_default()),
-        None => name_in_procfile(files, module),
+        Some(_) => name_in_procfile(app, &app.text("go.mod").unwrap_or_default(), &programs),
+        None => name_in_procfile(files, module, &programs),
     };
+    let package = main_package(files, member, module, &programs, named.as_deref(), draft);
     let inside = match named {
         Some(name) => {
             draft.because_of(
@@ -195,6 +193,20 @@ fn build(files: Files<'_>, member: Option<&str>, module: &str, draft: &mut Draft
     };
     let command = format!("go build -o {binary} {target}");
     draft.because(format!("build = {command}"), "one binary, from the package `main`");
+    for name in programs {
+        let (path, source) = (format!("bin/{name}"), format!("./{cmd}/{name}"));
+        let free = files.is_folder(&within(member, "bin")) || files.0.kind(&within(member, "bin")).is_none();
+        let Ok(ship) = within(member, &path).parse() else { continue };
+        if source != package && path != inside && free {
+            draft.recipe.programs.push(Program {
+                build: format!("go build -o {ship} {source}"),
+                follows: command.clone(),
+                path,
+                name: Some(name),
+                ship,
+            });
+        }
+    }
     draft.plan.build.push(command);
     draft.start(start_within(member, &inside), "the binary that the build makes", None);
     (package, binary)
@@ -202,12 +214,13 @@ fn build(files: Files<'_>, member: Option<&str>, module: &str, draft: &mut Draft
 
 /// Procfiles of this language start what Heroku's buildpack makes: `bin/NAME`, with `bin` in the path. Without a module
 /// NAME is in `.godir`.
-fn name_in_procfile(files: Files<'_>, module: &str) -> Option<String> {
+fn name_in_procfile(files: Files<'_>, module: &str, programs: &[String]) -> Option<String> {
     let procfile = Procfile::read(files)?;
-    let program = procfile.main()?.split_whitespace().next()?;
+    let program = command::program(procfile.main()?)?;
     let in_bin = program.trim_start_matches("./").strip_prefix("bin/").map(str::to_owned);
     let own = module_name(module).or_else(|| Some(last_part(&files.text(".godir")?).to_owned()));
-    in_bin.or(own.filter(|own| own == program)).filter(|name| is_dir_name(name) && !name.contains('/'))
+    let below_cmd = programs.iter().find(|name| *name == program).cloned();
+    in_bin.or(own.filter(|own| own == program)).or(below_cmd).filter(|name| is_dir_name(name) && !name.contains('/'))
 }
 
 /// What `go install` calls the program of a module: the last part of its path that is not a major version
@@ -264,20 +277,24 @@ fn used(files: Files<'_>) -> Vec<String> {
 }
 
 /// The member that was picked, or the root, when it is a program; else one below its `cmd`.
-fn main_package(files: Files<'_>, member: Option<&str>, module: &str, draft: &mut Draft) -> String {
-    if is_main(files, member.unwrap_or_default()) {
+fn main_package(
+    files: Files<'_>,
+    member: Option<&str>,
+    module: &str,
+    programs: &[String],
+    named: Option<&str>,
+    draft: &mut Draft,
+) -> String {
+    let cmd = within(member, "cmd");
+    let named = programs.iter().find(|name| Some(name.as_str()) == named);
+    if named.is_none() && is_main(files, member.unwrap_or_default()) {
         return member.map_or_else(|| ".".into(), |folder| format!("./{folder}"));
     }
-    let cmd = within(member, "cmd");
-    let programs: Vec<String> = files
-        .names(&cmd)
-        .into_iter()
-        .filter(|name| is_dir_name(name) && is_main(files, &format!("{cmd}/{name}")))
-        .collect();
     let text = member.map(|_| files.text(&within(member, "go.mod")).unwrap_or_default());
     let own = module_name(text.as_deref().unwrap_or(module)).unwrap_or_default();
     let preferred = [own.as_str(), "server", "web", "api", "app"];
-    let chosen = preferred.iter().find_map(|wanted| programs.iter().find(|name| name == wanted)).or(programs.first());
+    let chosen = named.or_else(|| preferred.iter().find_map(|wanted| programs.iter().find(|name| name == wanted)));
+    let chosen = chosen.or(programs.first());
     match (chosen, member) {
         (Some(name), _) => {
             draft.because_of(
@@ -285,7 +302,7 @@ fn main_package(files: Files<'_>, member: Option<&str>, module: &str, draft: &mu
                 "the program among the packages below cmd",
                 At::file(format!("{cmd}/{name}")),
             );
-            if programs.len() > 1 {
+            if programs.len() > 1 && named.is_none() {
                 draft.warn(format!(
                     "{cmd} has several programs ({}); `{name}` is taken: set build in sh0.toml for another",
                     programs.join(", ")

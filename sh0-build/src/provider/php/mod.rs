@@ -336,12 +336,12 @@ impl Tree<'_> {
         let command = format!(
             "command -v apache2-foreground >/dev/null && exec apache2-foreground; exec php -S 0.0.0.0:$PORT -t {root}"
         );
-        draft.recipe.stand_in = self.heroku().map(|(says, _)| StandIn {
+        draft.recipe.stand_ins.extend(self.heroku().map(|(says, _)| StandIn {
             says,
             runs: command.clone(),
-            arguments: false,
+            arguments: None,
             why: "which is a program of another platform",
-        });
+        }));
         draft.start(command, "Apache in an image; on a host, the server that PHP has built in", Some(at));
         draft.env("PHP_CLI_SERVER_WORKERS", "4");
         draft.recipe.before_ship.extend(apache(&root));

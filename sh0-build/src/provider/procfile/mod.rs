@@ -49,11 +49,15 @@ impl Procfile {
         let mut processes = BTreeMap::new();
         for (line, name, command) in self.processes {
             let at = At::line("Procfile", line);
-            let stand_in = draft.recipe.stand_in.as_ref().and_then(|other| Some((other.of(&command)?, other.why)));
-            let (command, why) = match stand_in {
-                Some((runs, why)) => (runs, format!("stands for `{command}`, {why}")),
-                None => (command, "Procfile says so".to_owned()),
-            };
+            let mut why = "Procfile says so".to_owned();
+            let mut said = command.clone();
+            for other in &draft.recipe.stand_ins {
+                if let Some(runs) = other.of(&said) {
+                    why = format!("stands for `{command}`, {}", other.why);
+                    said = runs;
+                }
+            }
+            let command = said;
             if name.eq_ignore_ascii_case("release") {
                 draft.because_of(format!("release_command = {command}"), why, at);
                 draft.plan.release_command = Some(command);

@@ -6,7 +6,8 @@ use sh0_core::Result;
 use sh0_core::model::OWN_PORT;
 
 use super::Provider;
-use crate::draft::{Draft, StandIn, refuse, start_within};
+use crate::command;
+use crate::draft::{Draft, Program, StandIn, refuse, start_within};
 use crate::images;
 use crate::render::run_time_entries;
 use crate::root::within;
@@ -117,18 +118,40 @@ fn build(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
     let folder =
         if files.0.kind(&within(member, "bin")).is_none_or(|kind| kind == Kind::Folder) { "bin" } else { "out" };
     let inside = format!("{folder}/{}", binary.name);
-    let (folder, shipped) = (within(member, folder), within(member, &inside));
-    draft.plan.build.push(format!("{command} && mkdir -p {folder} && cp target/release/{} {shipped}", binary.name));
-    let command = start_within(member, &inside);
-    draft.recipe.stand_in = Some(StandIn {
-        says: format!("target/release/{}", binary.name),
-        runs: command.clone(),
-        arguments: true,
-        why: "which stays in the build",
-    });
-    draft.start(command, "the binary that the build makes", Some(binary.at));
+    let shipped = within(member, &inside);
+    let made = within(member, folder);
+    let command = format!("{command} && mkdir -p {made} && cp target/release/{} {shipped}", binary.name);
+    stand_in(&binary.name, &inside, true, draft);
+    for (name, flags) in binary.others {
+        let path = format!("{folder}/{name}");
+        let Ok(ship) = within(member, &path).parse() else { continue };
+        stand_in(&name, &path, false, draft);
+        draft.recipe.programs.push(Program {
+            build: format!("cargo build --release{locked}{flags} && cp target/release/{name} {ship}"),
+            follows: command.clone(),
+            path,
+            name: None,
+            ship,
+        });
+    }
+    draft.plan.build.push(command);
+    draft.start(start_within(member, &inside), "the binary that the build makes", Some(binary.at));
     let top = shipped.split('/').next().filter(|_| member.is_some());
     recipe(files, manifest, draft, top.unwrap_or(&shipped));
+}
+
+/// What starts a binary where Cargo is.
+fn stand_in(name: &str, runs: &str, main: bool, draft: &mut Draft) {
+    let mut of = |says: String, arguments, why| {
+        let runs = format!("./{runs}");
+        draft.recipe.stand_ins.push(StandIn { says, runs, arguments: Some(arguments), why });
+    };
+    of(format!("target/release/{name}"), " ", "which stays in the build");
+    let flags = [format!(" --release --bin {name}"), format!(" --bin {name} --release"), format!(" --bin {name}")];
+    let alone = ["", " --release"].into_iter().filter(|_| main).map(str::to_owned);
+    for flags in flags.into_iter().chain(alone) {
+        of(format!("cargo run{flags}"), " -- ", "which would build it anew");
+    }
 }
 
 fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
@@ -188,34 +211,39 @@ struct Binary {
     at: At,
     /// The folder of the member that it comes from, where that one was picked.
     picked: Option<String>,
+    /// The other programs of the tree, with the flags that choose them.
+    others: Vec<(String, String)>,
 }
 
 impl Binary {
     fn find(files: Files<'_>, manifest: &Toml, draft: &mut Draft) -> Option<Binary> {
         let mut members = members(files, manifest);
         let picked = files.0.picked().map(str::to_owned).filter(|folder| members.contains(folder));
+        let told = files.text(&within(picked.as_deref(), "Procfile")).unwrap_or_default();
+        let mut found: Vec<Binary> = Vec::new();
         match &picked {
             Some(folder) => members = vec![folder.clone()],
-            None => {
-                if let Some(binary) = Self::of_package(files, manifest, "", draft) {
-                    return Some(binary);
-                }
-            }
+            None => found.extend(Self::of_package(files, manifest, "", &told, draft)),
         }
-        let mut found: Vec<Binary> = Vec::new();
+        let at_root = !found.is_empty();
         for member in &members {
             let Some(Ok(package)) = Toml::read(files, &format!("{member}/Cargo.toml")) else { continue };
-            if let Some(mut binary) = Self::of_package(files, &package, &format!("{member}/"), draft) {
+            // A root that is a program is the app, whatever its members are.
+            let mut unheard = Draft::default();
+            let heard = if at_root { &mut unheard } else { &mut *draft };
+            if let Some(mut binary) = Self::of_package(files, &package, &format!("{member}/"), &told, heard) {
                 let name = package.str(&["package", "name"]).unwrap_or_default();
                 binary.picked = picked.clone();
                 binary.flags = format!(" --package {name}{}", binary.flags);
+                binary.others.iter_mut().for_each(|(_, flags)| flags.insert_str(0, &format!(" --package {name}")));
                 if found.is_empty() && draft.plan.framework.is_none() {
                     framework(&package, draft);
                 }
                 found.push(binary);
             }
         }
-        if found.len() > 1 {
+        let first = found.iter().position(|binary| is_started(&told, &binary.name)).filter(|_| !at_root);
+        if found.len() > 1 && !at_root && first.is_none() {
             let names: Vec<&str> = found.iter().map(|binary| binary.name.as_str()).collect();
             draft.warn(format!(
                 "the workspace has several programs ({}); `{}` is taken: set root in sh0.toml to the folder of another",
@@ -223,10 +251,18 @@ impl Binary {
                 names[0]
             ));
         }
-        found.into_iter().next()
+        found.rotate_left(first.unwrap_or_default());
+        let mut found = found.into_iter();
+        let mut binary = found.next()?;
+        for other in found {
+            binary.others.push((other.name, other.flags));
+            binary.others.extend(other.others);
+        }
+        Some(binary)
     }
 
-    fn of_package(files: Files<'_>, manifest: &Toml, prefix: &str, draft: &mut Draft) -> Option<Binary> {
+    /// `told` is the Procfile, which may say which of several it is.
+    fn of_package(files: Files<'_>, manifest: &Toml, prefix: &str, told: &str, draft: &mut Draft) -> Option<Binary> {
         let package = manifest.str(&["package", "name"]).filter(|name| is_crate_name(name))?;
         let mut names: BTreeSet<String> = BTreeSet::new();
         if files.is_file(&format!("{prefix}src/main.rs")) {
@@ -250,12 +286,14 @@ impl Binary {
         }
         names.retain(|name| is_crate_name(name));
         let by_default = manifest.str(&["package", "default-run"]).filter(|name| names.contains(*name));
-        let (name, at) = match by_default {
-            Some(name) => (name.to_owned(), manifest.at(&["package", "default-run"])),
-            None if names.contains(package) => (package.to_owned(), manifest.at(&["package", "name"])),
-            None => (names.first()?.clone(), At::file(manifest.file.as_str())),
+        let started = names.iter().find(|name| is_started(told, name)).filter(|_| names.len() > 1);
+        let (name, at) = match (started, by_default) {
+            (Some(name), _) => (name.clone(), At::file("Procfile")),
+            (None, Some(name)) => (name.to_owned(), manifest.at(&["package", "default-run"])),
+            (None, None) if names.contains(package) => (package.to_owned(), manifest.at(&["package", "name"])),
+            (None, None) => (names.first()?.clone(), At::file(manifest.file.as_str())),
         };
-        if names.len() > 1 && by_default.is_none() {
+        if names.len() > 1 && by_default.is_none() && started.is_none() {
             let all: Vec<&str> = names.iter().map(String::as_str).collect();
             draft.warn(format!(
                 "{} has several programs ({}); `{name}` is taken: set default-run for another",
@@ -264,8 +302,18 @@ impl Binary {
             ));
         }
         let flags = if names.len() > 1 { format!(" --bin {name}") } else { String::new() };
-        Some(Binary { name, flags, at, picked: None })
+        let others = names.iter().filter(|other| **other != name);
+        let others = others.map(|other| (other.clone(), format!(" --bin {other}"))).collect();
+        Some(Binary { name, flags, at, picked: None, others })
     }
+}
+
+/// Whether `web` of a Procfile starts this binary.
+fn is_started(procfile: &str, name: &str) -> bool {
+    procfile.lines().filter_map(|line| line.trim().strip_prefix("web:")).any(|command| {
+        let ran = command.contains("cargo run ") && format!("{command} ").contains(&format!(" --bin {name} "));
+        ran || command::names_path(command, &format!("target/release/{name}"))
+    })
 }
 
 fn is_crate_name(name: &str) -> bool {

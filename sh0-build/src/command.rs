@@ -1,0 +1,77 @@
+//! What a shell command runs, as far as its words tell.
+
+/// The parts of a command that run a program each, as words: `cd a && X=1 go run .` has `cd a` and `go run .`.
+fn parts(command: &str) -> impl Iterator<Item = Vec<&str>> {
+    command.split(['&', '|', ';', '\n', '(', ')']).map(|part| {
+        part.split_whitespace()
+            .skip_while(|word| is_assignment(word) || matches!(*word, "exec" | "env" | "nohup" | "sh" | "bash"))
+            .collect()
+    })
+}
+
+/// `NAME=value` in front of a program.
+fn is_assignment(word: &str) -> bool {
+    let Some((name, _)) = word.split_once('=') else { return false };
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The program that a command runs first.
+pub(crate) fn program(command: &str) -> Option<&str> {
+    parts(command).next()?.first().copied()
+}
+
+/// The tool that builds, where a command runs it: images that only run what was built are without it.
+pub(crate) fn build_tool(command: &str) -> Option<&str> {
+    parts(command).find_map(|words| {
+        let program = words.first()?.trim_start_matches("./");
+        let builds = match program {
+            "go" | "cargo" | "mvn" | "mvnw" | "gradle" | "gradlew" | "mix" | "swift" | "crystal" | "shards"
+            | "stack" | "cabal" | "dart" | "zig" => true,
+            // `dotnet app.dll` needs the runtime alone.
+            "dotnet" => {
+                matches!(
+                    words.get(1),
+                    Some(&("run" | "watch" | "ef" | "build" | "test" | "tool" | "publish" | "msbuild"))
+                )
+            }
+            _ => false,
+        };
+        builds.then_some(program)
+    })
+}
+
+/// Whether a command names the program at `path`, in the folder where it runs.
+pub(crate) fn names_path(command: &str, path: &str) -> bool {
+    let words = command.split(|c: char| c.is_whitespace() || "&|;()'\"".contains(c));
+    words.map(|word| word.trim_start_matches("./")).any(|word| word == path)
+}
+
+/// Whether a command runs a program of this name, found in `PATH`.
+pub(crate) fn runs(command: &str, name: &str) -> bool {
+    parts(command).any(|words| words.first() == Some(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_behind_what_stands_in_front() {
+        for (command, tool) in [
+            ("go run main.go", Some("go")),
+            ("GIN_MODE=release PORT=1 go run main.go", Some("go")),
+            ("cd api && exec ./gradlew bootRun", Some("gradlew")),
+            ("sh gradlew bootRun", Some("gradlew")),
+            ("mix ecto.migrate; mix phx.server", Some("mix")),
+            ("dotnet run --urls http://*:$PORT", Some("dotnet")),
+            ("dotnet app.dll", None),
+            ("./server --mode go", None),
+            ("java -jar app.jar", None),
+        ] {
+            assert_eq!(build_tool(command), tool, "{command}");
+        }
+        assert!(names_path("sh -c './bin/worker --all'", "bin/worker"));
+        assert!(!names_path("./bin/worker-2", "bin/worker"));
+        assert!(runs("QUEUE=a worker && x", "worker") && !runs("echo worker", "worker"));
+    }
+}
