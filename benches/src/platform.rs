@@ -76,10 +76,11 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// Runs it; fails when it fails.
-pub(crate) fn succeed(command: &mut Command) -> Outcome {
-    let status = command.status()?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+/// Runs a cargo; fails when it fails.
+pub(crate) fn succeed(cargo: &mut Command) -> Outcome {
+    let status = cargo.status()?;
+    let args: Vec<_> = cargo.get_args().map(|arg| arg.to_string_lossy()).collect();
+    if status.success() { Ok(()) } else { Err(format!("cargo {}: {status}", args.join(" ")).into()) }
 }
 
 /// The target folder that this program was built in.
