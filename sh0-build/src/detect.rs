@@ -10,7 +10,7 @@ use sh0_core::{Code, Error, Result};
 use crate::config::Config;
 use crate::draft::{Draft, refuse};
 use crate::foreign::Foreign;
-use crate::provider::{PROVIDERS, Procfile, Provider, shell_plan, use_dockerfile};
+use crate::provider::{PROVIDERS, Procfile, Provider, keep_needed, shell_plan, use_dockerfile};
 use crate::render;
 use crate::root::Root;
 use crate::text::At;
@@ -120,6 +120,9 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
     apply_settings(settings, &mut draft);
     draft.build_programs();
     draft.end_build();
+    if !own_image {
+        keep_needed(&mut draft);
+    }
     Ok((draft, own_image))
 }
 

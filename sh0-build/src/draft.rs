@@ -5,6 +5,7 @@ use sh0_core::{Code, Error, Result};
 
 use crate::command;
 use crate::images::Base;
+use crate::provider::DevOnly;
 use crate::root::below;
 use crate::text::At;
 
@@ -60,6 +61,8 @@ pub(crate) struct Recipe {
     pub(crate) several: Option<String>,
     /// The port that the detected start command listens on, whatever `PORT` says.
     pub(crate) fixed_port: Option<FixedPort>,
+    /// What Node's image leaves out, unless a command needs it.
+    pub(crate) dev_only: Option<DevOnly>,
     /// What a Procfile says for another platform, where the provider has something in its place.
     pub(crate) stand_ins: Vec<StandIn>,
     /// What the build makes too, where a command names it.
@@ -107,9 +110,6 @@ impl StandIn {
     }
 }
 
-/// A port that is written into a script.
-pub(crate) struct FixedPort {
-    pub(crate) port: u16,
 /// A program of the tree beside the one that starts.
 pub(crate) struct Program {
     /// Where the build puts it, in the folder where commands run.
@@ -123,6 +123,9 @@ pub(crate) struct Program {
     pub(crate) follows: String,
 }
 
+/// A port that is written into a script.
+pub(crate) struct FixedPort {
+    pub(crate) port: u16,
     pub(crate) at: At,
     /// What to use in place of the number.
     pub(crate) instead: &'static str,
@@ -243,9 +246,6 @@ impl Draft {
         }
     }
 
-    /// The port of the script that is started, if it is still the one that was looked at.
-    pub(crate) fn apply_fixed_port(&mut self) {
-        let Some(fixed) = self.recipe.fixed_port.take() else { return };
     /// Builds what commands name beside the program that starts, once everybody has said theirs.
     pub(crate) fn build_programs(&mut self) {
         for program in std::mem::take(&mut self.recipe.programs) {
@@ -283,6 +283,9 @@ impl Draft {
         plan.start_command.iter().chain(plan.processes.values()).chain(&plan.release_command)
     }
 
+    /// The port of the script that is started, if it is still the one that was looked at.
+    pub(crate) fn apply_fixed_port(&mut self) {
+        let Some(fixed) = self.recipe.fixed_port.take() else { return };
         // A Procfile may call the interpreter by another name.
         let script = |command: &str| command.split_whitespace().last().map(str::to_owned);
         let started = self.plan.start_command.as_deref().and_then(script);

@@ -28,7 +28,7 @@ mod swift;
 mod zig;
 
 pub(crate) use dockerfile::use_dockerfile;
-pub(crate) use node::{members, several};
+pub(crate) use node::{DevOnly, keep_needed, members, several};
 pub(crate) use procfile::{Procfile, shell_plan};
 
 use sh0_core::Result;

@@ -8,6 +8,7 @@ use super::facts::{ELSEWHERE, Fact};
 use super::locks;
 use super::rule::{Check, Hits, Pattern, Rule, Verdict};
 use super::workspace;
+use crate::provider::DevOnly;
 
 pub(super) static RULES: &[Rule] = &[
     Rule {
@@ -217,44 +218,36 @@ fn no_build_script(cx: &Context<'_>, hits: &mut Hits) {
     }
 }
 
-/// The program that a command runs first, wrappers left out.
-pub(super) fn program(command: &str) -> &str {
-    let wrappers = ["npx", "exec", "cross-env", "env", "dotenv", "--", "pnpm", "bunx", "yarn"];
-    let mut words = command.split_whitespace();
-    words.find(|word| !word.contains('=') && !wrappers.contains(word) && !word.starts_with('-')).unwrap_or_default()
-}
-
+/// A plan keeps what its commands need; an install that the owner wrote may leave it out.
 fn start_needs_dev(cx: &Context<'_>, hits: &mut Hits) {
     let Some(json) = cx.package() else { return };
-    let Some((command, ..)) = cx.start() else { return };
-    let command = match command
-        .strip_prefix("npm run ")
-        .or_else(|| command.strip_prefix("yarn "))
-        .or(command.strip_prefix("npm ").filter(|rest| *rest == "start"))
-    {
-        Some(script) => json.str(&["scripts", script]).unwrap_or(&command).to_owned(),
-        None => command,
+    let dev = DevOnly::of(&[json]);
+    let leaves_out = |install: &str| {
+        let mut words = install.split_whitespace();
+        let production = words.any(|word| {
+            matches!(word, "--omit=dev" | "--only=production" | "--production" | "--production=true" | "--prod" | "-P")
+        });
+        production || install.contains("--omit dev")
     };
-    let first = command.split("&&").last().unwrap_or(&command);
-    let name = program(first).rsplit('/').next().unwrap_or_default();
-    let package = match name {
-        "ts-node" | "ts-node-dev" | "tsx" | "nodemon" | "vite" | "serve" | "webpack-dev-server" | "babel-node"
-        | "next" | "nuxt" | "nest" | "http-server" => name,
-        _ => return,
+    let (command, installs) = match cx.own_dockerfile() {
+        Some((_, file)) => {
+            let Some(last) = file.last() else { return };
+            let lineage = file.lineage(last);
+            let said = |word| lineage.iter().rev().find(|i| i.word == word).map(|i| i.script());
+            let Some(command) = said("CMD").or_else(|| said("ENTRYPOINT")) else { return };
+            let installs = lineage.iter().filter(|i| i.word == "RUN").map(|i| i.script());
+            (command, installs.collect())
+        }
+        None => {
+            let Some((command, ..)) = cx.start() else { return };
+            (command, cx.plan.map(|plan| plan.install.clone()).unwrap_or_default())
+        }
     };
-    let package = match package {
-        "babel-node" => "@babel/node",
-        "nest" => "@nestjs/cli",
-        other => other,
+    let Some(package) = dev.needed_by(&command).filter(|_| installs.iter().any(|install: &String| leaves_out(install)))
+    else {
+        return;
     };
-    // The plan that keeps development dependencies knows that.
-    let kept = cx.plan.is_some_and(|plan| {
-        !plan.install.iter().any(|install| install.contains("--omit") || install.contains("--prod"))
-    });
-    let only_dev = json.get(&["devDependencies", package]).is_some() && json.get(&["dependencies", package]).is_none();
-    if only_dev && !kept {
-        hits.at("package.json", json.at(&["devDependencies", package]).line, format!("`{command}` runs {package}"));
-    }
+    hits.at("package.json", json.at(&["devDependencies", package]).line, format!("`{command}` needs {package}"));
 }
 
 fn private_dependency(cx: &Context<'_>, hits: &mut Hits) {

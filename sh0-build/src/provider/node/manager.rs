@@ -1,6 +1,7 @@
 //! The four package managers: which one, and its commands.
 
 use super::Tree;
+use super::dev::DevOnly;
 use super::frameworks::Framework;
 use crate::draft::Draft;
 use crate::images;
@@ -171,15 +172,43 @@ impl Manager {
         format!("{} run {script}", self.name())
     }
 
-    /// The install command, what it reads, and where it keeps what it fetched.
-    pub(super) fn install(self, tree: &Tree<'_>, draft: &mut Draft, builds: bool) {
+    /// The install command, what it reads, and where it keeps what it fetched. Answers whether it brings what only
+    /// builds need: for a build, and for the hooks of the packages, which may call any of it (`prepare: husky`).
+    pub(super) fn install(self, tree: &Tree<'_>, draft: &mut Draft, dev_only: &mut DevOnly, builds: bool) -> bool {
         let lockfile = self.lockfile(tree);
         if self.plug_and_play(tree) {
             // Packages stay in the archives that were fetched: those have to lie in the folder of the app.
             draft.env("YARN_ENABLE_GLOBAL_CACHE", "false");
         }
-        // `NODE_ENV=production` is in the air, so each command says whether it wants what builds.
-        let command = match (self, lockfile.is_some(), builds) {
+        let members = super::workspace::folders(tree.files, Some(&tree.manifest));
+        let runs_hook = |folder: &String| {
+            let text = tree.files.text(&format!("{folder}/package.json")).unwrap_or_default();
+            HOOKS.iter().any(|hook| text.contains(&format!("\"{hook}\"")))
+        };
+        let own_hooks = HOOKS.iter().any(|hook| tree.script(hook).is_some());
+        let hooks = own_hooks || members.iter().any(runs_hook);
+        let dev = builds || hooks && !dev_only.is_empty();
+        let command = self.install_command(lockfile.is_some(), dev);
+        if !dev {
+            dev_only.install = Some((command, self.install_command(lockfile.is_some(), true)));
+        }
+        match lockfile {
+            Some(file) => {
+                draft.because_of(format!("install = {command}"), "installs exactly what is locked", At::file(file))
+            }
+            None => {
+                draft.because(format!("install = {command}"), "there is no lockfile");
+                draft.warn(format!("there is no lockfile: two builds may install different versions; commit the one that `{} install` writes", self.name()));
+            }
+        }
+        draft.plan.install.push(command.to_owned());
+        self.manifests(tree, draft, lockfile, &members, hooks);
+        dev
+    }
+
+    /// `NODE_ENV=production` is in the air, so each command says whether it wants what builds.
+    fn install_command(self, locked: bool, dev: bool) -> &'static str {
+        match (self, locked, dev) {
             (Manager::Npm, true, true) => "npm ci --include=dev",
             (Manager::Npm, true, false) => "npm ci --omit=dev",
             (Manager::Npm, false, true) => "npm install --include=dev",
@@ -198,21 +227,10 @@ impl Manager {
             (Manager::Bun, true, false) => "bun install --frozen-lockfile --production",
             (Manager::Bun, false, true) => "bun install",
             (Manager::Bun, false, false) => "bun install --production",
-        };
-        match lockfile {
-            Some(file) => {
-                draft.because_of(format!("install = {command}"), "installs exactly what is locked", At::file(file))
-            }
-            None => {
-                draft.because(format!("install = {command}"), "there is no lockfile");
-                draft.warn(format!("there is no lockfile: two builds may install different versions; commit the one that `{} install` writes", self.name()));
-            }
         }
-        draft.plan.install.push(command.to_owned());
-        self.manifests(tree, draft, lockfile);
     }
 
-    fn manifests(self, tree: &Tree<'_>, draft: &mut Draft, lockfile: Option<&str>) {
+    fn manifests(self, tree: &Tree<'_>, draft: &mut Draft, lockfile: Option<&str>, members: &[String], hooks: bool) {
         let recipe = &mut draft.recipe;
         let beside = [".npmrc", ".yarnrc", ".yarnrc.yml", "pnpm-workspace.yaml", ".pnpmfile.cjs", "bunfig.toml"];
         let present = beside.into_iter().filter(|file| tree.files.is_file(file));
@@ -226,16 +244,12 @@ impl Manager {
             .into_iter()
             .filter_map(|section| tree.manifest.get(&[section])?.as_object())
             .any(|all| all.values().any(local));
-        let hooks = HOOKS.iter().any(|hook| tree.script(hook).is_some());
-        let members = super::workspace::folders(tree.files, Some(&tree.manifest));
         let plain = members.len() <= MAX_COPIED && members.iter().all(|folder| crate::detect::is_dir_name(folder));
-        let runs = |folder: &String| {
+        let links = |folder: &String| {
             let text = tree.files.text(&format!("{folder}/package.json")).unwrap_or_default();
-            HOOKS.iter().any(|hook| text.contains(&format!("\"{hook}\"")))
-                || text.contains("\"file:")
-                || text.contains("\"link:")
+            text.contains("\"file:") || text.contains("\"link:")
         };
-        recipe.install_needs_source = linked || hooks || !plain || members.iter().any(runs);
+        recipe.install_needs_source = linked || hooks || !plain || members.iter().any(links);
         if !recipe.install_needs_source {
             recipe.manifests.extend(members.iter().map(|folder| format!("{folder}/package.json")));
             let folders = ["patches", "prisma", ".yarn"].into_iter().filter(|folder| tree.files.is_folder(folder));
@@ -291,17 +305,16 @@ impl Manager {
     }
 
     /// Drops what only the build needed. Not for frameworks whose servers import it at run time.
-    pub(super) fn trim(self, tree: &Tree<'_>, draft: &mut Draft, framework: Option<&Framework>) {
+    pub(super) fn prune(self, tree: &Tree<'_>, framework: Option<&Framework>) -> Option<&'static str> {
         if framework.is_some_and(|framework| framework.keeps_dev) || tree.manifest.get(&["workspaces"]).is_some() {
-            return;
+            return None;
         }
-        let command = match self {
-            Manager::Npm => "npm prune --omit=dev --ignore-scripts",
-            Manager::Yarn => "yarn install --frozen-lockfile --production=true --ignore-scripts --prefer-offline",
-            Manager::Pnpm if tree.files.is_file("pnpm-lock.yaml") => "pnpm prune --prod --ignore-scripts",
-            Manager::Berry | Manager::Pnpm | Manager::Bun => return,
-        };
-        draft.recipe.trim.push(command.to_owned());
+        match self {
+            Manager::Npm => Some("npm prune --omit=dev --ignore-scripts"),
+            Manager::Yarn => Some("yarn install --frozen-lockfile --production=true --ignore-scripts --prefer-offline"),
+            Manager::Pnpm if tree.files.is_file("pnpm-lock.yaml") => Some("pnpm prune --prod --ignore-scripts"),
+            Manager::Berry | Manager::Pnpm | Manager::Bun => None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! JavaScript and TypeScript: Node and Bun, with npm, yarn, pnpm or bun.
 
+mod dev;
 mod framework;
 mod frameworks;
 mod manager;
@@ -7,6 +8,7 @@ mod nx;
 mod start;
 mod workspace;
 
+pub(crate) use dev::{DevOnly, keep_needed};
 pub(crate) use workspace::expand as members;
 
 use sh0_core::Result;
@@ -148,8 +150,13 @@ impl Tree<'_> {
             None if project.is_some() => true,
             None => self.build(draft, manager, framework),
         };
+        let mut dev_only = match app.as_ref().and_then(workspace::Member::manifest) {
+            Some(member) => DevOnly::of(&[&self.manifest, &member]),
+            None => DevOnly::of(&[&self.manifest]),
+        };
+        let mut has_dev = builds;
         if has_dependencies {
-            manager.install(self, draft, builds);
+            has_dev = manager.install(self, draft, &mut dev_only, builds);
             draft.path("node_modules/.bin");
         }
         if has_dependencies || builds {
@@ -177,9 +184,11 @@ impl Tree<'_> {
         if next && builds && members.is_empty() && draft.plan.static_dir.is_none() {
             self.standalone(draft);
         }
-        if draft.plan.static_dir.is_none() && has_dependencies && builds && members.is_empty() {
-            manager.trim(self, draft, framework);
+        if draft.plan.static_dir.is_none() && has_dependencies && has_dev && members.is_empty() {
+            dev_only.prune = manager.prune(self, framework);
+            draft.recipe.trim.extend(dev_only.prune.map(str::to_owned));
         }
+        draft.recipe.dev_only = Some(dev_only);
         if self.files.is_file(".npmrc") {
             // It may hold the token of a registry.
             draft.recipe.trim.push("rm -f .npmrc".into());

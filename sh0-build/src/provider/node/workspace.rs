@@ -148,6 +148,10 @@ impl<'a> Member<'a> {
         }
     }
 
+    pub(super) fn manifest(&self) -> Option<Json> {
+        tree(&self.files).map(|tree| tree.manifest)
+    }
+
     pub(super) fn framework(&self) -> Option<&'static Framework> {
         self.framework
     }
