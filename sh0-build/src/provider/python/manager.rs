@@ -1,6 +1,6 @@
 //! Who installs, and with which commands.
 
-use super::Tree;
+use super::{Tree, local};
 use crate::draft::{Draft, quote};
 use crate::images;
 use crate::text::{At, lines};
@@ -143,19 +143,16 @@ impl Manager {
         draft.recipe.manifests =
             names.into_iter().filter(|name| is_manifest(name) && tree.files.is_file(name)).collect();
         // A requirement that is a folder of the tree, or the tree itself, needs the source.
-        let local = |line: &str| {
-            let line = line.trim();
-            ["-e", "--editable", ".", "/", "file:"].iter().any(|start| line.starts_with(start))
-                || line.contains("@ file:")
-        };
-        let refers = lines(&tree.requirements).any(|(_, line)| local(line) || line.contains("requirements/"));
-        let bare = self == Manager::Pip && !tree.files.is_file("requirements.txt") && tree.project.is_none();
-        let packaged = bare
+        let has = |path: &[&str]| tree.project.as_ref().is_some_and(|project| project.get(path).is_some());
+        let itself = draft.plan.install.iter().any(|command| command.ends_with(" ."));
+        let packaged = itself
             || tree.files.is_file("setup.py")
-            || (self == Manager::Uv
-                && tree.project.as_ref().is_some_and(|project| project.get(&["build-system"]).is_some()))
-            || tree.project.as_ref().is_some_and(|project| project.get(&["tool", "uv", "workspace"]).is_some());
-        draft.recipe.install_needs_source = refers || packaged;
+            || (self == Manager::Uv && (has(&["build-system"]) || has(&["tool", "uv", "package"])))
+            || has(&["tool", "uv", "workspace"]);
+        let local = local::in_requirements(tree, &mut draft.recipe.manifests)
+            || tree.project.as_ref().is_some_and(local::in_project)
+            || (self == Manager::Pipenv && local::in_pipfile(tree));
+        draft.recipe.install_needs_source = packaged || local;
         draft.recipe.caches.push(("pip", "/root/.cache"));
     }
 }
@@ -192,6 +189,13 @@ fn conda(tree: &Tree<'_>, draft: &mut Draft) {
     draft.because_of(format!("install = {command}"), "makes the environment that the file describes", At::file(file));
     draft.plan.install.push(command);
     draft.recipe.manifests = vec![file.to_owned()];
+    draft.recipe.install_needs_source = tree.files.text(file).is_some_and(|text| {
+        // What pip is told, below `- pip:`.
+        let item = |line: &str| line.trim().strip_prefix("- ").map(|item| item.trim_matches(['"', '\'']).to_owned());
+        lines(&text)
+            .filter_map(|(_, line)| item(line))
+            .any(|item| item.starts_with(['-', '.']) || item.contains("file:"))
+    });
     draft.recipe.caches.push(("conda", "/opt/conda/pkgs"));
     draft.recipe.build = Some((&images::CONDA, images::CONDA.default.to_owned()));
     draft.tool("conda", "Conda (conda-forge.org/download)");

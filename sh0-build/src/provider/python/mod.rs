@@ -1,6 +1,7 @@
 //! Python, with pip, uv, Poetry, PDM or Pipenv. Dependencies go to a virtual environment inside the folder of the app,
 //! on a host and in an image alike; the other managers are fetched into it by pip, so that Python alone is enough.
 
+mod local;
 mod manager;
 mod start;
 mod workspace;
@@ -112,7 +113,7 @@ pub(super) struct Tree<'a> {
     pub(super) files: Files<'a>,
     pub(super) project: Option<Toml>,
     /// The file of requirements, and its text.
-    list: &'static str,
+    pub(super) list: &'static str,
     pub(super) requirements: String,
 }
 
