@@ -65,7 +65,8 @@ impl Class {
             ["example", "sample", "template", "dist", "tpl", "defaults"].contains(&extension)
                 || [".example.", ".sample.", ".template.", "-example.", "-sample.", "_example", ".env-example"]
                     .iter()
-                    .any(|mark| name.contains(mark)),
+                    .any(|mark| name.contains(mark))
+                || ["example.", "sample."].iter().any(|mark| name.starts_with(mark)),
             Class::SAMPLE,
         );
         set(LOCKS.contains(&name) || extension == "lock" || name.ends_with(".sum"), Class::LOCK);

@@ -81,6 +81,20 @@ fn services<'c>(cx: &'c Context<'_>) -> impl Iterator<Item = (&'c str, &'c str, 
         })
 }
 
+/// The stages of a Dockerfile that services are built from; `None` for its last one.
+pub(super) fn targets<'c>(cx: &'c Context<'_>, dockerfile: &str) -> Vec<Option<&'c str>> {
+    let of_service = |service: &'c Yaml| {
+        let build = service.get(&["build"])?;
+        let said = |key: &str| build.get(&[key]).and_then(Yaml::text);
+        let folder = build.text().or_else(|| said("context")).unwrap_or(".");
+        let folder = folder.trim_start_matches("./").trim_matches('/');
+        let name = said("dockerfile").unwrap_or("Dockerfile").trim_start_matches("./");
+        let path = if matches!(folder, "" | ".") { name.to_owned() } else { format!("{folder}/{name}") };
+        (path == dockerfile).then(|| said("target"))
+    };
+    services(cx).filter_map(|(.., service)| of_service(service)).collect()
+}
+
 fn invalid(cx: &Context<'_>, hits: &mut Hits) {
     for (path, yaml) in cx.composes() {
         let yaml = match yaml {

@@ -1,5 +1,7 @@
 //! Files where programs keep passwords, and how the passwords look in them.
 
+use sh0_core::model::Severity;
+
 use super::class::Class;
 use super::context::Context;
 use super::judge::{is_placeholder, is_reference, masked, milder_outside_of_the_app};
@@ -15,7 +17,10 @@ pub(super) static PATTERNS: &[Pattern] = &[
             let data = !found.class.any(
                 Class::CODE.and(Class::DOC).and(Class::SAMPLE).and(Class::VENDORED).and(Class::TEST).and(Class::MARKUP),
             );
-            data.then_some(Verdict::Hit)
+            // What fills a database is seldom for the one that is served.
+            let filling = found.path.ends_with(".sql")
+                || found.path.split('/').any(|part| matches!(part, "seed" | "seeds" | "demo" | "migrations"));
+            data.then_some(if filling { Verdict::As(Severity::Medium) } else { Verdict::Hit })
         },
     },
     Pattern {

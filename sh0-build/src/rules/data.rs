@@ -112,7 +112,7 @@ pub(super) static RULES: &[Rule] = &[
         severity: Severity::Medium,
         title: "There are database migrations, and nothing runs them",
         why: "The new release meets the old tables, and requests fail.",
-        fix: "Run them as the release command (`release: python manage.py migrate` in the Procfile), once before each switch.",
+        fix: "Run them as the release command (`release: COMMAND` in the Procfile, `release_command` in sh0.toml), once before each switch.",
         check: Check::Tree(migrations),
     },
     Rule {

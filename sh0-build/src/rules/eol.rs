@@ -96,7 +96,9 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("mysql", "5.6", "2021-02-05"),
     ("mysql", "5.7", "2023-10-31"),
     ("mysql", "8.0", "2026-04-30"),
-    ("mongo", "4", "2024-02-29"),
+    ("mongo", "4.0", "2022-04-30"),
+    ("mongo", "4.2", "2023-04-30"),
+    ("mongo", "4.4", "2024-02-29"),
     ("mongo", "5", "2024-10-31"),
     ("mongo", "6", "2025-07-31"),
 ];
@@ -161,10 +163,12 @@ mod tests {
             ("alpine:3.22", None),
             ("registry:5000/node", None),
             ("node:24-alpine3.15", Some("alpine 3.15")),
+            ("mongo:4.2.0", Some("mongo 4.2.0")),
             ("docker.io/library/php:8.0-fpm", Some("php 8.0")),
         ] {
             assert_eq!(image_ended(image, MADE).map(|(what, _)| what).as_deref(), over, "{image}");
         }
         assert_eq!(ended("node", "20", "2026-04-01"), None);
+        assert_eq!(ended("mongo", "4.2.0", MADE), Some("2023-04-30"));
     }
 }

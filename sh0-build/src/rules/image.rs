@@ -2,6 +2,7 @@
 
 use sh0_core::model::{Category::Image, Severity};
 
+use super::compose::targets;
 use super::context::Context;
 use super::eol;
 use super::rule::{Check, Hits, Rule};
@@ -319,6 +320,7 @@ fn cache_order(cx: &Context<'_>, hits: &mut Hits) {
 
 fn apt_hygiene(cx: &Context<'_>, hits: &mut Hits) {
     for (path, file) in cx.dockerfiles() {
+        let shipped = shipped(cx, path, file);
         for (stage, i) in runs(file) {
             let script = i.script();
             let Some(at) = script.find("apt-get install").or_else(|| script.find("apt install")) else { continue };
@@ -337,7 +339,7 @@ fn apt_hygiene(cx: &Context<'_>, hits: &mut Hits) {
             {
                 hits.at(path, i.line, "apt-get install without apt-get update in the same step");
             } else if !cached
-                && is_last(file, stage)
+                && shipped.iter().any(|one| one.line == stage.line)
                 && !script.contains("/var/lib/apt/lists")
                 && !script.contains("distclean")
             {
@@ -351,8 +353,14 @@ fn runs(file: &Dockerfile) -> impl Iterator<Item = (&Stage, &Instruction)> {
     file.stages.iter().flat_map(|stage| file.of(stage).iter().filter(|i| i.word == "RUN").map(move |i| (stage, i)))
 }
 
-fn is_last(file: &Dockerfile, stage: &Stage) -> bool {
-    file.last().is_some_and(|last| last.line == stage.line)
+/// The stages that images are made of: the last one, or those that the compose files beside it name.
+fn shipped<'f>(cx: &Context<'_>, path: &str, file: &'f Dockerfile) -> Vec<&'f Stage> {
+    let last = file.last();
+    let named = |target: &str| {
+        file.stages.iter().find(|stage| stage.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(target)))
+    };
+    let stages: Vec<_> = targets(cx, path).into_iter().filter_map(|target| target.map_or(last, named)).collect();
+    if stages.is_empty() { last.into_iter().collect() } else { stages }
 }
 
 fn add_url(cx: &Context<'_>, hits: &mut Hits) {
@@ -500,16 +508,19 @@ fn unreadable(cx: &Context<'_>, hits: &mut Hits) {
 
 fn package_cache(cx: &Context<'_>, hits: &mut Hits) {
     for (path, file) in cx.dockerfiles() {
-        let Some(last) = file.last() else { continue };
-        let off = file.lineage(last).iter().any(|i| i.word == "ENV" && i.rest.contains("PIP_NO_CACHE_DIR"));
-        for i in file.of(last).iter().filter(|i| i.word == "RUN" && i.flag("mount").is_none()) {
-            let script = i.script();
-            let pip = script.contains("pip install") || script.contains("pip3 install");
-            if pip && !off && !script.contains("--no-cache-dir") && !script.contains("rm -rf") {
-                hits.at(path, i.line, "pip install without --no-cache-dir");
-            } else if script.contains("apk add") && !script.contains("--no-cache") && !script.contains("/var/cache/apk")
-            {
-                hits.at(path, i.line, "apk add without --no-cache");
+        for stage in shipped(cx, path, file) {
+            let off = file.lineage(stage).iter().any(|i| i.word == "ENV" && i.rest.contains("PIP_NO_CACHE_DIR"));
+            for i in file.of(stage).iter().filter(|i| i.word == "RUN" && i.flag("mount").is_none()) {
+                let script = i.script();
+                let pip = script.contains("pip install") || script.contains("pip3 install");
+                if pip && !off && !script.contains("--no-cache-dir") && !script.contains("rm -rf") {
+                    hits.at(path, i.line, "pip install without --no-cache-dir");
+                } else if script.contains("apk add")
+                    && !script.contains("--no-cache")
+                    && !script.contains("/var/cache/apk")
+                {
+                    hits.at(path, i.line, "apk add without --no-cache");
+                }
             }
         }
     }

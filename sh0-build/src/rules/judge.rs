@@ -67,7 +67,7 @@ const PLACEHOLDERS: &[&str] = &[
     "xxxx",
     "****",
     "####",
-    "....",
+    "...",
     "todo:",
     "sample",
     "fake_",

@@ -155,7 +155,17 @@ fn port_hardcoded(cx: &Context<'_>, hits: &mut Hits) {
     if cx.start().is_some_and(|(command, ..)| command.contains("$PORT") || command.contains("${PORT")) {
         return;
     }
-    for (path, line, port, _) in cx.facts(Fact::Listens) {
+    // In a compose file, services are where the others look for them.
+    if cx.plan.is_some_and(|plan| !plan.services.is_empty()) {
+        return;
+    }
+    let shown = |path: &str| {
+        path.split('/')
+            .rev()
+            .skip(1)
+            .any(|part| matches!(part, "example" | "examples" | "demo" | "bench" | "benchmark" | "benchmarks"))
+    };
+    for (path, line, port, _) in cx.facts(Fact::Listens).filter(|(path, ..)| !shown(path)) {
         let text = cx.text(path).unwrap_or_default();
         let said = text.lines().nth(line as usize - 1).unwrap_or_default();
         let constant = said.trim_start().starts_with("const")

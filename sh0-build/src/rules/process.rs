@@ -23,7 +23,7 @@ pub(super) static RULES: &[Rule] = &[
         name: "package-manager-as-process",
         category: Process,
         severity: Severity::Medium,
-        title: "The app runs below npm, yarn or pnpm",
+        title: "The app runs below npm, pnpm or an old yarn",
         why: "They do not pass SIGTERM on as the app expects: its handler never runs (measured), and work in progress is lost.",
         fix: "Start the program itself: `node server.js` in place of `npm start`.",
         check: Check::Tree(below_package_manager),
@@ -161,9 +161,21 @@ fn no_start(cx: &Context<'_>, hits: &mut Hits) {
 
 const MANAGERS: &[&str] = &["npm", "yarn", "pnpm"];
 
+/// Yarn hands SIGTERM on to what it runs from version 3 on (measured: 2.4.3 does not, 3.2.4 and 4.0.0 do).
+fn yarn_hands_signals_on(cx: &Context<'_>) -> bool {
+    let major = |text: &str, before: &str| text.split(before).nth(1)?.split('.').next()?.trim().parse::<u32>().ok();
+    let named = cx.package().and_then(|json| major(json.str(&["packageManager"])?, "yarn@"));
+    let committed = || cx.text(".yarnrc.yml").and_then(|text| major(&text, "releases/yarn-"));
+    // The lockfile's format: 4 is of Yarn 2, later ones are of later versions.
+    let locked =
+        || cx.text("yarn.lock").and_then(|text| major(text.split("__metadata:").nth(1)?.lines().nth(1)?, "version:"));
+    named.or_else(committed).map_or_else(|| locked().is_some_and(|format| format > 4), |major| major > 2)
+}
+
 fn below_package_manager(cx: &Context<'_>, hits: &mut Hits) {
+    let hands_on = yarn_hands_signals_on(cx);
     let below = |words: &[String]| {
-        words.first().is_some_and(|word| MANAGERS.contains(&word.as_str()))
+        words.first().is_some_and(|word| MANAGERS.contains(&word.as_str()) && !(word == "yarn" && hands_on))
             && words.get(1).is_some_and(|word| !matches!(word.as_str(), "exec" | "dlx" | "install" | "ci"))
     };
     if let Some((path, file)) = cx.own_dockerfile() {

@@ -77,7 +77,7 @@ pub(super) static RULES: &[Rule] = &[
         severity: Severity::High,
         title: "A password is part of an address",
         why: "Addresses end up in logs and error messages, and the password with them.",
-        fix: "Read the whole address from a secret variable.",
+        fix: "Read the address, or the user and the password, from secret variables.",
         check: Check::Text(&[
             Pattern {
                 what: "an address with a password",
@@ -164,7 +164,7 @@ pub(super) static RULES: &[Rule] = &[
         check: Check::TextAndTree(
             &[
                 Pattern {
-                    what: "Django's SECRET_KEY",
+                    what: "the SECRET_KEY of Django or Flask",
                     keywords: &["secret_key"],
                     regex: r#"^\s*(?:app\.)?(?:SECRET_KEY|secret_key|config\[['"]SECRET_KEY['"]\]|app\.config\[['"]SECRET_KEY['"]\])\s*=\s*[rbu]?['"]([^'"\n]{8,})['"]"#,
                     judge: framework_key,
@@ -268,9 +268,9 @@ pub(super) static RULES: &[Rule] = &[
         name: "credential-file",
         category: Secrets,
         severity: Severity::High,
-        title: "A file where programs keep passwords is part of the tree",
-        why: "Tools write these files for one person on one machine; with the repository they reach everybody.",
-        fix: "Remove the file, add it to .gitignore, and change the passwords in it.",
+        title: "A file with the passwords of users or programs is part of the tree",
+        why: "What was for one person or one machine reaches everybody with the repository; hashes are guessed at leisure.",
+        fix: "Take the file or the line out of the repository, and change the passwords that are real.",
         check: Check::TextAndTree(super::credential_files::PATTERNS, super::credential_files::pgpass),
     },
     Rule {
@@ -376,7 +376,8 @@ fn curl_user(found: &Found<'_>) -> Option<Verdict> {
     let before = found.before(600);
     let continued =
         before.lines().rev().take_while(|line| line.trim_end().ends_with('\\')).any(|line| line.contains("curl"));
-    if !(found.line_before().contains("curl") || continued) || found.class.any(Class::SAMPLE.and(Class::VENDORED)) {
+    let elsewhere = Class::SAMPLE.and(Class::VENDORED).and(Class::PROSE);
+    if !(found.line_before().contains("curl") || continued) || found.class.any(elsewhere) {
         return None;
     }
     let plain: String = found.value().chars().filter(|c| !"'\"\\".contains(*c)).collect();

@@ -1,6 +1,6 @@
 //! Versions of languages, frameworks and package managers.
 
-use sh0_core::model::{Category::Versions, Severity};
+use sh0_core::model::{Category::Versions, ImagePlan, Severity};
 
 use super::context::Context;
 use super::eol;
@@ -125,7 +125,13 @@ fn no_pin(cx: &Context<'_>, hits: &mut Hits) {
     if own || settled {
         return;
     }
+    // The package.json of an app in another language may be there for its editors.
+    let used = match cx.plan.map(|plan| &plan.image) {
+        Some(ImagePlan::Generated { dockerfile, .. }) => dockerfile.contains("node:"),
+        _ => true,
+    };
     if cx.package().is_some()
+        && used
         && node_asks(cx).is_empty()
         && !tool_file(cx, "node")
         && !cx.has("bun.lock")
