@@ -11,7 +11,7 @@ use crate::draft::{Draft, Program, StandIn, refuse, start_within};
 use crate::images;
 use crate::render::run_time_entries;
 use crate::root::within;
-use crate::text::{At, Toml};
+use crate::text::{At, Toml, line_at};
 use crate::tree::{Files, Kind};
 
 pub(crate) struct Rust;
@@ -179,9 +179,6 @@ fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
     recipe.ignore.push("target".into());
     recipe.build = Some((&images::RUST, images::RUST.default.to_owned()));
     recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
-    if files.text("Cargo.lock").is_some_and(|lock| lock.contains("name = \"openssl-sys\"")) {
-        recipe.packages.push("libssl3");
-    }
     let source = |name: &str| {
         matches!(
             name,
@@ -202,6 +199,43 @@ fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
         ) || files.is_file(&format!("{name}/Cargo.toml"))
     };
     recipe.ship = run_time_entries(files, target, source);
+    system_packages(files, draft);
+}
+
+/// What crates link with or call. The image that builds has the headers of the common libraries.
+fn system_packages(files: Files<'_>, draft: &mut Draft) {
+    // The crate, what the build needs, what the program loads, and the dependency with which it brings that itself.
+    const NATIVE: &[(&str, &[&str], &[&str], &str)] = &[
+        ("openssl-sys", &[], &["libssl3"], "openssl-src"),
+        ("pq-sys", &[], &["libpq5"], "pq-src"),
+        ("libsqlite3-sys", &[], &["libsqlite3-0"], "cc"),
+        ("mysqlclient-sys", &[], &["libmariadb3"], "mysqlclient-src"),
+        ("curl-sys", &[], &["libcurl4"], ""),
+        ("alsa-sys", &["libasound2-dev"], &["libasound2"], ""),
+        ("librocksdb-sys", &["libclang-dev"], &[], ""),
+        ("prost-build", &["protobuf-compiler", "libprotobuf-dev"], &[], ""),
+    ];
+    let lock = files.text("Cargo.lock").unwrap_or_default();
+    // Either brings the compiler along.
+    let own_protoc = ["protoc-bin-vendored", "protobuf-src"].iter().any(|name| package(&lock, name).is_some());
+    for (name, build, run, brought) in NATIVE {
+        let Some((line, entry)) = package(&lock, name) else { continue };
+        let own = !brought.is_empty() && entry.contains(&format!(" \"{brought}\""));
+        if own || *name == "prost-build" && own_protoc {
+            continue;
+        }
+        let names = [*build, *run].concat().join(" ");
+        draft.because_of(format!("packages += {names}"), format!("{name} needs it"), At::line("Cargo.lock", line));
+        draft.recipe.build_packages.extend(*build);
+        draft.recipe.packages.extend(*run);
+    }
+}
+
+/// The entry of a crate in the lockfile, and its line.
+fn package<'l>(lock: &'l str, name: &str) -> Option<(u32, &'l str)> {
+    let start = lock.find(&format!("\nname = \"{name}\"\n"))? + 1;
+    let entry = &lock[start..];
+    Some((line_at(lock, start), entry.split("\n[[").next().unwrap_or(entry)))
 }
 
 /// The program that is shipped.
