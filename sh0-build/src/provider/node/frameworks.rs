@@ -82,25 +82,18 @@ pub(super) const FRAMEWORKS: &[Framework] = &[
         Some("vite build"),
         &[],
     ),
-    // Their own templates install for production without `devDependencies`.
-    Framework {
-        keeps_dev: false,
-        ..builds(
-            "react-router",
-            &["@react-router/dev"],
-            Some("react-router build"),
-            &[("@react-router/serve", "react-router-serve ./build/server/index.js")],
-        )
-    },
-    Framework {
-        keeps_dev: false,
-        ..builds(
-            "remix",
-            &["@remix-run/dev"],
-            Some("remix vite:build"),
-            &[("@remix-run/serve", "remix-serve ./build/server/index.js")],
-        )
-    },
+    builds(
+        "react-router",
+        &["@react-router/dev"],
+        Some("react-router build"),
+        &[("@react-router/serve", "react-router-serve ./build/server/index.js")],
+    ),
+    builds(
+        "remix",
+        &["@remix-run/dev"],
+        Some("remix vite:build"),
+        &[("@remix-run/serve", "remix-serve ./build/server/index.js")],
+    ),
     builds(
         "analog",
         &["@analogjs/platform"],
