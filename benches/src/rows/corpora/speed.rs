@@ -19,7 +19,7 @@ use crate::platform::{Programs, cargo, succeed, target};
 use crate::report::{Report, Series, millis};
 use crate::rows::{number, progress, word};
 
-/// What the issue asks, in milliseconds, and in bytes.
+/// What is promised, in milliseconds, and in bytes.
 const MEDIAN: f64 = 0.3;
 const P95: f64 = 2.0;
 const ALL: f64 = 500.0;
