@@ -1,5 +1,6 @@
 //! JavaScript and TypeScript: Node and Bun, with npm, yarn, pnpm or bun.
 
+mod build;
 mod dev;
 mod framework;
 mod frameworks;
@@ -142,7 +143,7 @@ impl Tree<'_> {
         };
         let has_dependencies = self.has_dependencies() || !members.is_empty();
         let runner = Runner::of(self, manager);
-        let member = app.as_ref().and_then(|app| app.plan(&runner, draft.plan.version.clone()));
+        let member = app.as_ref().and_then(|app| app.plan(self, &members, &runner, draft.plan.version.clone()));
         let builds = match &member {
             // The root's own build knows the order of its members.
             Some(_) if picked.is_none() && self.script("build").is_some() => self.build(draft, manager, None),

@@ -1,10 +1,11 @@
 //! Workspaces of npm, yarn, pnpm and bun: their members, and which of them is the app.
 
 use super::Tree;
+use super::build;
 use super::framework;
 use super::frameworks::Framework;
-use super::manager::{Manager, Runner};
-use crate::draft::{Draft, quote};
+use super::manager::Runner;
+use crate::draft::Draft;
 use crate::text::Json;
 use crate::tree::{Files, Sub};
 use crate::yaml::Yaml;
@@ -15,7 +16,6 @@ const MAX_MEMBERS: usize = 500;
 /// A member that can be started or served.
 pub(super) struct Member<'a> {
     pub(super) folder: String,
-    name: Option<String>,
     files: Sub<'a>,
     framework: Option<&'static Framework>,
 }
@@ -116,9 +116,8 @@ impl<'a> Member<'a> {
     pub(super) fn read(files: Files<'a>, folder: &str) -> Option<Member<'a>> {
         let files = Sub::new(files, folder);
         let tree = tree(&files)?;
-        let name = tree.manifest.str(&["name"]).map(str::to_owned);
         let framework = framework::find(&tree).map(|(framework, _)| framework);
-        Some(Member { folder: folder.to_owned(), name, framework, files })
+        Some(Member { folder: folder.to_owned(), framework, files })
     }
 
     /// Whether it starts or serves something: a library does neither.
@@ -156,8 +155,14 @@ impl<'a> Member<'a> {
         self.framework
     }
 
-    /// How this member is built, by its manager from the root of the workspace, and how it is started or served.
-    pub(super) fn plan(&self, runner: &Runner, version: Option<String>) -> Option<Draft> {
+    /// How this member of `root` is built, by its manager from there, and how it is started or served.
+    pub(super) fn plan(
+        &self,
+        root: &Tree<'_>,
+        folders: &[String],
+        runner: &Runner,
+        version: Option<String>,
+    ) -> Option<Draft> {
         let tree = tree(&self.files)?;
         let mut draft = Draft::default();
         draft.plan.version = version;
@@ -167,25 +172,12 @@ impl<'a> Member<'a> {
         }
         tree.finish(&mut draft, runner, self.framework, framework::output(&tree, self.framework), true);
         draft.path("node_modules/.bin");
-        let build = tree.script("build").map(|_| self.build(runner.manager));
-        if let Some(command) = &build {
-            let why = "builds the member that is the app, and what it needs";
-            draft.because_of(format!("build = {command}"), why, tree.manifest.at(&["scripts", "build"]));
-        }
         let mut draft = draft.moved_into(&self.folder);
-        draft.plan.build.extend(build);
-        Some(draft)
-    }
-
-    fn build(&self, manager: Manager) -> String {
-        let folder = quote(&self.folder);
-        match (manager, &self.name) {
-            (Manager::Npm, _) => format!("npm run build --workspace={folder}"),
-            (Manager::Pnpm, _) => format!("pnpm --filter {} run build", quote(&format!("./{}...", self.folder))),
-            (Manager::Yarn | Manager::Berry, Some(name)) => format!("yarn workspace {} run build", quote(name)),
-            (Manager::Bun, Some(name)) => format!("bun run --filter {} build", quote(name)),
-            _ => format!("cd {folder} && {} run build", manager.name()),
+        for (command, why, at) in build::commands(root, folders, &self.folder, runner) {
+            draft.because_of(format!("build = {command}"), why, at);
+            draft.plan.build.push(command);
         }
+        Some(draft)
     }
 }
 
