@@ -258,7 +258,14 @@ pub(crate) fn is_package(name: &str) -> bool {
 
 /// The line of base images that `version` asks for.
 fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
-    let Some(base) = images::of_language(&draft.plan.language) else { return Ok(()) };
+    let language = &draft.plan.language;
+    let Some(base) = images::of_language(language) else {
+        return Err(Error::invalid(
+            format!("{FILE}: version"),
+            format!("there are no versions of {language} to choose from"),
+            "remove the line",
+        ));
+    };
     let Some(line) = base.choose(version) else {
         let hint = format!("there are {}", base.versions.join(", "));
         return Err(Error::invalid(

@@ -397,8 +397,8 @@ impl Draft {
     /// Makes every stage of this stack use this line of images.
     pub(crate) fn use_version(&mut self, base: &'static Base, line: &str) {
         for (stage, used) in [&mut self.recipe.build, &mut self.recipe.run].into_iter().flatten() {
-            // Images that build may be others, such as Maven's, with the same versions.
-            if stage.versions == base.versions {
+            // Images that build or run may be others, such as Maven's and Tomcat's, with the same versions.
+            if stage.versions == base.versions || stage.versions.contains(&line) {
                 line.clone_into(used);
             }
         }
@@ -475,8 +475,8 @@ pub(crate) fn mise(files: crate::tree::Files<'_>, names: &[&str]) -> Option<Pin>
 pub(crate) fn version_file(files: crate::tree::Files<'_>, file: &str) -> Option<Pin> {
     let text = files.text(file)?;
     let (line, wanted) = crate::text::lines(&text)
-        .map(|(number, line)| (number, line.trim()))
-        .find(|(_, line)| !line.is_empty() && !line.starts_with('#'))?;
+        .map(|(number, line)| (number, line.split('#').next().unwrap_or_default().trim()))
+        .find(|(_, line)| !line.is_empty())?;
     Some(Pin { wanted: wanted.to_owned(), by: file.to_owned(), at: At::line(file, line) })
 }
 

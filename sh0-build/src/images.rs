@@ -72,7 +72,10 @@ pub(crate) const GO: Base = Base {
 pub(crate) const RUST: Base = Base {
     stack: "rust",
     repository: "rust",
-    versions: &["1.95"],
+    versions: &[
+        "1.70", "1.71", "1.72", "1.73", "1.74", "1.75", "1.76", "1.77", "1.78", "1.79", "1.80", "1.81", "1.82", "1.83",
+        "1.84", "1.85", "1.86", "1.87", "1.88", "1.89", "1.90", "1.91", "1.92", "1.93", "1.94", "1.95",
+    ],
     default: "1.95",
     before: "",
     build: "-bookworm",
@@ -274,6 +277,11 @@ impl Base {
         if let Some(line) = CODE_NAMES.iter().find(|(name, _)| lower == format!("lts/{name}")).map(|(_, line)| *line) {
             return self.versions.iter().copied().find(|version| *version == line);
         }
+        // `18 - 20`: from one to the other, both included.
+        let lower = match lower.split_once(" - ") {
+            Some((from, to)) => format!(">={} <={}", from.trim(), to.trim()),
+            None => lower,
+        };
         let bounds: Vec<Bound> = comparators(&lower).map(|text| Bound::parse(&text)).collect::<Option<_>>()?;
         if bounds.is_empty() {
             return None;
@@ -346,11 +354,13 @@ impl Bound {
     }
 }
 
-/// What a language runs on; `None` for languages whose programs need no interpreter.
+/// What has the versions of a language; `None` for languages without any.
 pub(crate) fn of_language(language: &str) -> Option<&'static Base> {
-    [&NODE, &PYTHON, &GO, &RUST, &PHP, &RUBY, &JAVA, &DENO, &ELIXIR, &DOTNET]
-        .into_iter()
-        .find(|base| base.stack == language)
+    let all = [
+        &NODE, &PYTHON, &GO, &RUST, &PHP, &RUBY, &JAVA, &DENO, &ELIXIR, &DOTNET, &SWIFT, &GLEAM, &CRYSTAL, &HASKELL,
+        &DART, &CLOJURE,
+    ];
+    all.into_iter().find(|base| base.stack == language)
 }
 
 /// The images that a plan would use by default, by stack, for documentation.
@@ -386,7 +396,8 @@ mod tests {
             ("14", None),
             ("system", None),
             ("", Some("24")),
-            ("18 - 22", None),
+            ("18 - 22", Some("22")),
+            ("18.1.0 - 25", Some("24")),
         ] {
             assert_eq!(NODE.choose(wanted), line, "node {wanted:?}");
         }

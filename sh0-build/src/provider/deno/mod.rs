@@ -78,7 +78,20 @@ fn plan(files: Files<'_>, manifest: Option<&Json>, draft: &mut Draft) {
     draft.because_of("language = deno", "a file of a Deno app", At::file(mark));
     let mut pins: Vec<_> = version_file(files, ".dvmrc").into_iter().collect();
     pins.extend(tool_versions(files, &["deno"]));
-    let version = draft.version(&images::DENO, pins);
+    // Every release has an image of its own, and no line has one.
+    let exact = pins.first().map(|pin| pin.wanted.trim_start_matches('v').to_owned()).filter(|wanted| {
+        let parts: Vec<&str> = wanted.split('.').collect();
+        parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok())
+    });
+    let version = match exact {
+        Some(release) => {
+            let pin = pins.remove(0);
+            draft.because_of(format!("version = {release}"), format!("{} asks for `{}`", pin.by, pin.wanted), pin.at);
+            draft.plan.version = Some(release.clone());
+            release
+        }
+        None => draft.version(&images::DENO, pins),
+    };
     draft.tool("deno", "Deno (deno.com, or npm install --global deno)");
     draft.env("DENO_DIR", ".deno");
     framework(files, manifest, draft);

@@ -64,8 +64,9 @@ fn pins(files: Files<'_>, text: &str) -> Vec<Pin> {
     };
     let mut pins: Vec<Pin> = version_file(files, ".elixir-version").map(plain).into_iter().collect();
     pins.extend(tool_versions(files, &["elixir"]).map(plain));
-    if let Some((line, found)) = find_line(text, |line| line.trim_start().starts_with("elixir:"))
-        && let Some(wanted) = found.split('"').nth(1)
+    if let Some((line, found)) = find_line(text, |line| !line.trim_start().starts_with('#') && line.contains("elixir:"))
+        && let Some((_, behind)) = found.split_once("elixir:")
+        && let Some(wanted) = behind.split('"').nth(1)
     {
         // `~> 1.14` is "1.14 or later, below 2" (hexdocs.pm/elixir/Version.html).
         let two = wanted.trim_start_matches("~>").trim().split('.').count() < 3;
@@ -81,8 +82,9 @@ fn pins(files: Files<'_>, text: &str) -> Vec<Pin> {
 
 /// The name of the release: the first of `releases:`, else the app.
 fn release(text: &str) -> Option<(String, u32)> {
-    let (line, found) = find_line(text, |line| line.trim_start().starts_with("app:"))?;
-    let app = atom(found.split_once("app:")?.1)?;
+    // `[app: :name, ...]` may stand in one line.
+    let (line, found) = find_line(text, |line| line.trim_start().starts_with("app:") || line.contains("[app:"))?;
+    let app = atom(found.trim_start().strip_prefix("app:").or_else(|| Some(found.split_once("[app:")?.1))?)?;
     let (_, after) = text.split_once("releases: [").unwrap_or_default();
     let named: String = after.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
     let name = if after.trim_start()[named.len()..].starts_with(':') && !named.is_empty() { named } else { app };

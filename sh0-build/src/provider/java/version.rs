@@ -3,7 +3,7 @@
 use super::xml;
 use crate::draft::{Draft, Pin, tool_versions, version_file};
 use crate::images;
-use crate::text::{At, find_line};
+use crate::text::{At, find_line, line_at};
 use crate::tree::Files;
 
 /// Notes and answers the version; `least` and `most` are what the build tool itself runs on.
@@ -72,6 +72,14 @@ fn pins(files: Files<'_>) -> Vec<Pin> {
 /// What the build file says of the language level or of a toolchain.
 fn in_build(file: &str, text: &str) -> Option<Pin> {
     if !file.contains(".gradle") {
+        // maven.apache.org/plugins/maven-toolchains-plugin: the JDK that compiles.
+        let toolchain = text.find("<jdk>").filter(|_| text.contains("maven-toolchains-plugin")).and_then(|start| {
+            let (_, version) = xml::value(&text[start..], "version")?;
+            Some((line_at(text, start), xml::resolved(text, version)))
+        });
+        if let Some((line, wanted)) = toolchain.filter(|(_, wanted)| number(wanted).is_some()) {
+            return Some(Pin { wanted, by: format!("the toolchain of {file}"), at: At::line(file, line) });
+        }
         let tags = [
             "maven.compiler.release",
             "java.version",

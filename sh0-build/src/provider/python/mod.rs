@@ -199,17 +199,22 @@ impl<'a> Tree<'a> {
         }
         if let Some(file) = self.files.first(CONDA)
             && let Some(text) = self.files.text(file)
-            && let Some((line, found)) = find_line(&text, |line| line.trim_start().starts_with("- python="))
+            && let Some((line, wanted)) = lines(&text).find_map(|(line, text)| {
+                let item = text.split('#').next()?.trim().strip_prefix("- ")?.trim().trim_matches(['"', '\'']);
+                let wanted = item.strip_prefix("python")?.trim_start();
+                wanted.starts_with(['=', '<', '>', '!', '~']).then(|| (line, wanted.trim_start_matches('=').to_owned()))
+            })
         {
-            let wanted = found.trim_start().trim_start_matches("- python=").trim_start_matches('=').to_owned();
             pins.push(Pin { wanted, by: file.to_owned(), at: At::line(file, line) });
         }
         if let Some(text) = self.files.text("Pipfile")
-            && let Some((line, found)) = find_line(&text, |line| line.trim_start().starts_with("python_version"))
-            && let Some((_, value)) = found.split_once('=')
+            && let Some((line, found)) = find_line(&text, |line| {
+                ["python_version", "python_full_version"].iter().any(|key| line.trim_start().starts_with(key))
+            })
+            && let Some((key, value)) = found.split_once('=')
         {
             let wanted = value.trim().trim_matches(['"', '\'']).to_owned();
-            pins.push(Pin { wanted, by: "python_version of Pipfile".into(), at: At::line("Pipfile", line) });
+            pins.push(Pin { wanted, by: format!("{} of Pipfile", key.trim()), at: At::line("Pipfile", line) });
         }
         pins
     }

@@ -11,7 +11,7 @@ use crate::draft::{Draft, Program, StandIn, refuse, start_within};
 use crate::images;
 use crate::render::run_time_entries;
 use crate::root::within;
-use crate::text::{At, Toml, line_at};
+use crate::text::{At, Toml, find_line, line_at};
 use crate::tree::{Files, Kind};
 
 pub(crate) struct Rust;
@@ -44,31 +44,51 @@ impl Provider for Rust {
         draft.plan.language = "rust".into();
         draft.plan.package_manager = Some("cargo".into());
         draft.because_of("language = rust", "Cargo.toml is the manifest of a Rust package", At::file("Cargo.toml"));
-        toolchain(files, &manifest, &mut draft);
+        let version = toolchain(files, &manifest, &mut draft);
         draft.tool("cargo", "Rust (Debian: apt-get install cargo, or a newer one from rustup.rs)");
         draft.tool("cc", "a C compiler, which Rust links with (Debian: apt-get install gcc libc6-dev)");
         framework(&manifest, &mut draft);
-        build(files, &manifest, &mut draft);
+        build(files, &manifest, version, &mut draft);
         Ok(draft)
     }
 }
 
-/// Any release builds what an older one builds; a toolchain file is obeyed by rustup, inside the image too.
-fn toolchain(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
+/// Any release builds what an older one builds; a toolchain file is obeyed by rustup, inside the image too. Answers the
+/// line of the image.
+fn toolchain(files: Files<'_>, manifest: &Toml, draft: &mut Draft) -> String {
     let version = images::RUST.default;
+    if let Some(file) = files.first(&["rust-toolchain.toml", "rust-toolchain"]) {
+        let text = files.text(file).unwrap_or_default();
+        let channel = find_line(&text, |line| line.trim_start().starts_with("channel"))
+            .and_then(|(line, found)| Some((line, found.split(['"', '\'']).nth(1)?)))
+            .or_else(|| find_line(&text, |line| !line.trim().is_empty()).filter(|(_, line)| !line.starts_with('[')));
+        match channel {
+            Some((line, channel)) => {
+                let channel = channel.trim();
+                draft.because_of(
+                    format!("version = {channel}"),
+                    "rustup reads the file and fetches this toolchain",
+                    At::line(file, line),
+                );
+                draft.plan.version = Some(channel.to_owned());
+            }
+            None => draft.plan.version = Some(version.to_owned()),
+        }
+        return version.to_owned();
+    }
+    if let Some(pin) = crate::draft::tool_versions(files, &["rust"]) {
+        return draft.version(&images::RUST, vec![pin]);
+    }
     draft.plan.version = Some(version.to_owned());
     draft.because(format!("version = {version}"), "builds whatever an older release builds");
-    if let Some(file) = files.first(&["rust-toolchain.toml", "rust-toolchain"]) {
-        draft.because_of("toolchain = as the file says", "rustup reads it", At::file(file));
-    } else if let Some(pin) = crate::draft::tool_versions(files, &["rust"]) {
-        draft.because_of(format!("version >= {}", pin.wanted), format!("{} asks for it", pin.by), pin.at);
-    } else if let Some(minimum) = manifest.str(&["package", "rust-version"]) {
+    if let Some(minimum) = manifest.str(&["package", "rust-version"]) {
         draft.because_of(
             format!("version >= {minimum}"),
             "rust-version asks for it",
             manifest.at(&["package", "rust-version"]),
         );
     }
+    version.to_owned()
 }
 
 fn framework(manifest: &Toml, draft: &mut Draft) {
@@ -100,7 +120,7 @@ fn framework(manifest: &Toml, draft: &mut Draft) {
     }
 }
 
-fn build(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
+fn build(files: Files<'_>, manifest: &Toml, version: String, draft: &mut Draft) {
     let locked = if files.is_file("Cargo.lock") {
         draft.because_of("install = cargo fetch --locked", "installs exactly what is locked", At::file("Cargo.lock"));
         " --locked"
@@ -138,6 +158,7 @@ fn build(files: Files<'_>, manifest: &Toml, draft: &mut Draft) {
     draft.start(start_within(member, &inside), "the binary that the build makes", Some(binary.at));
     let top = shipped.split('/').next().filter(|_| member.is_some());
     recipe(files, manifest, draft, top.unwrap_or(&shipped));
+    draft.recipe.build = Some((&images::RUST, version));
 }
 
 /// What starts a binary where Cargo is.
@@ -177,7 +198,6 @@ fn recipe(files: Files<'_>, manifest: &Toml, draft: &mut Draft, target: &str) {
     recipe.caches.push(("cargo-target", "/app/target"));
     recipe.before_build.push("find . -path ./target -prune -o -type f -exec touch {} +");
     recipe.ignore.push("target".into());
-    recipe.build = Some((&images::RUST, images::RUST.default.to_owned()));
     recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
     let source = |name: &str| {
         matches!(
