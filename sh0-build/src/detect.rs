@@ -4,7 +4,7 @@
 //! settings of the app  >  sh0.toml  >  nixpacks.toml, railpack.json, app.json  >  Procfile  >  Dockerfile (image, port)  >  the language's provider
 //! ```
 
-use sh0_core::model::{AppSettings, ImagePlan, Plan};
+use sh0_core::model::{AppSettings, EnvKey, ImagePlan, Plan};
 use sh0_core::{Code, Error, Result};
 
 use crate::config::Config;
@@ -13,6 +13,7 @@ use crate::foreign::Foreign;
 use crate::provider::{PROVIDERS, Procfile, Provider, keep_needed, shell_plan, use_dockerfile};
 use crate::render;
 use crate::root::Root;
+use crate::rules::is_secret_variable;
 use crate::text::At;
 use crate::tree::{Files, Remembered, Sub, Tree};
 use crate::{DEFAULT_PORT, Options};
@@ -289,6 +290,18 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
         draft.plan.processes.keys().filter(|name| name.is_one_off()).map(ToString::to_string).collect();
     for name in one_offs {
         draft.warn(format!("`{name}` is run by hand, as its name says: none starts until `sh0 scale {name}=1`"));
+    }
+    let secret: Vec<EnvKey> = draft
+        .plan
+        .env
+        .iter()
+        .filter(|(key, value)| is_secret_variable(key.as_str(), value))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in secret {
+        draft.warn(format!(
+            "the tree writes down the secret {key}: only instances get it, no image, build or export does; set it with `sh0 env set`, and take it out of the tree"
+        ));
     }
     if !own_image {
         draft.apply_fixed_port();

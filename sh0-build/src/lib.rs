@@ -54,6 +54,7 @@ mod command;
 mod config;
 mod detect;
 mod dockerfile;
+mod dockerignore;
 mod draft;
 mod export;
 mod foreign;

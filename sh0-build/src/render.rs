@@ -2,8 +2,9 @@
 //!
 //! The grammar is the one that both builders of Docker 20.10 understand: no `# syntax=` line (it would fetch a
 //! frontend from a registry), no `COPY --link`, no heredocs, and `RUN --mount` only when the caller says that the
-//! builder is BuildKit. Two stages: what compilers and package managers leave behind stays in the first. Values of
-//! variables are never in the file: instances get them, and the commands of a build as secret mounts.
+//! builder is BuildKit. Two stages: what compilers and package managers leave behind stays in the first. Values of the
+//! app's variables are never in the file, nor are the secrets among those of the tree: instances get them, and the
+//! commands of a build the app's as secret mounts.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -12,52 +13,18 @@ use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, SecretMount, exec_line, shel
 
 use crate::command;
 use crate::detect::is_dir_name;
-use crate::draft::{Borrow, Draft, Recipe, without_folder};
+use crate::dockerignore;
+use crate::draft::{Borrow, Draft, Recipe};
 use crate::images::{self, Base};
 use crate::root::below;
+use crate::rules::is_secret_variable;
 use crate::tree::Files;
 use crate::{APP_UID, DEFAULT_PORT, Options};
-
-/// What never enters a build: history, what is installed or built anew, secrets, keys.
-const IGNORED: &[&str] = &[
-    ".git",
-    ".hg",
-    ".svn",
-    "**/.DS_Store",
-    "**/.env",
-    "**/.env.*",
-    "**/node_modules",
-    "**/.ssh",
-    "**/.aws",
-    "**/id_rsa",
-    "**/id_dsa",
-    "**/id_ecdsa",
-    "**/id_ed25519",
-    "**/*.key",
-    "**/*-key.pem",
-    "**/*.p12",
-    "**/*.pfx",
-    "**/.netrc",
-];
-
-/// What lies in many folders and no program reads when it runs.
-const PAPERS: &[&str] = &[
-    "license",
-    "licence",
-    "readme",
-    "changelog",
-    "contributing",
-    "makefile",
-    "justfile",
-    "dockerfile",
-    "procfile",
-    "docker-compose",
-    "compose.y",
-];
 
 /// Dockerfile and `.dockerignore`.
 pub(crate) fn render(files: Files<'_>, draft: &mut Draft, options: &Options) -> (String, String) {
     settle(draft);
+    dockerignore::drop_logins(files, &draft.plan.language, &mut draft.recipe);
     let mut file = Dockerfile { text: String::new(), draft, options };
     file.head();
     if file.draft.plan.static_dir.is_some() {
@@ -65,7 +32,7 @@ pub(crate) fn render(files: Files<'_>, draft: &mut Draft, options: &Options) -> 
     } else {
         file.program()
     }
-    (file.text, dockerignore(files, draft))
+    (file.text, dockerignore::render(files, draft))
 }
 
 /// Commands that the owner added need a stage to run in, and something to run on.
@@ -310,7 +277,8 @@ impl Dockerfile<'_> {
         let only_here = recipe.build_env.iter().filter(|_| build).map(|(key, value)| (*key, *value));
         let port = self.draft.plan.port.unwrap_or(DEFAULT_PORT).to_string();
         let told = |value: &'_ String| if value == OWN_PORT { port.clone() } else { value.clone() };
-        let own = self.draft.plan.env.iter().map(|(key, value)| (key.to_string(), told(value))).collect::<Vec<_>>();
+        let open = self.draft.plan.env.iter().filter(|(key, value)| !is_secret_variable(key.as_str(), value));
+        let own = open.map(|(key, value)| (key.to_string(), told(value))).collect::<Vec<_>>();
         let everywhere = own.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let home = recipe.tool_home.filter(|_| recipe.ship_tool);
         let lines: Vec<String> = everywhere
@@ -422,66 +390,4 @@ fn env_value(value: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// The common lines, the stack's, the owner's; then what the build needs whatever was said before (the last line that
-/// matches wins), then what never goes in.
-fn dockerignore(files: Files<'_>, draft: &Draft) -> String {
-    let recipe = &draft.recipe;
-    let mut lines: Vec<String> = vec!["# Written by sh0.".into()];
-    lines.extend(recipe.ignore.iter().cloned());
-    if let Some(own) = files.text(".dockerignore") {
-        lines.extend(
-            own.lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty() && !line.starts_with('#'))
-                .take(1_000)
-                .map(str::to_owned),
-        );
-        lines.extend(recipe.manifests.iter().map(|name| format!("!{}", name.trim_end_matches('/'))));
-        if draft.plan.static_dir.is_some() {
-            lines.push("!.sh0/rootfs".into());
-        }
-    }
-    if draft.plan.static_dir.is_some() && recipe.build.is_none() {
-        lines.extend(["sh0.toml", "Staticfile", "Procfile"].map(str::to_owned));
-    }
-    // Pages may bring the packages that they load; nothing installs them anew.
-    let keeps_packages = recipe.build.is_none() && draft.plan.language == "static";
-    lines.extend(
-        IGNORED.iter().filter(|line| !(keeps_packages && **line == "**/node_modules")).map(|line| (*line).to_owned()),
-    );
-    lines.push(String::new());
-    lines.join("\n")
-}
-
-/// What an app that was compiled may read when it runs: its binary, and every entry of its folder that is neither
-/// source nor paper. Empty, which means everything, when a name is not plain.
-pub(crate) fn run_time_entries(files: Files<'_>, binary: &str, is_source: impl Fn(&str) -> bool) -> Vec<String> {
-    let paper = |name: &str| {
-        let lower = name.to_ascii_lowercase();
-        lower.ends_with(".md") || PAPERS.iter().any(|paper| lower.starts_with(paper))
-    };
-    let ignored = |name: &str| {
-        let key = [".key", "-key.pem", ".p12", ".pfx"].iter().any(|end| name.ends_with(end));
-        key || matches!(
-            name,
-            "node_modules" | "target" | "sh0.toml" | "id_rsa" | "id_dsa" | "id_ecdsa" | "id_ed25519" | "docs"
-        )
-    };
-    // The owner's own ignore file may take anything away; a COPY of what is not there fails.
-    if files.is_file(".dockerignore") {
-        return Vec::new();
-    }
-    let names: Vec<String> = files
-        .names("")
-        .into_iter()
-        .filter(|name| !name.starts_with('.') && !is_source(name) && !paper(name) && !ignored(name))
-        .collect();
-    let first = binary.split('/').next().unwrap_or(binary);
-    if names.len() > 100 || !names.iter().all(|name| is_dir_name(name) && files.0.kind(name).is_some()) {
-        return Vec::new();
-    }
-    let others = names.into_iter().filter(|name| name != first);
-    std::iter::once(binary.to_owned()).chain(others).collect()
 }

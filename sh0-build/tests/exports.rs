@@ -184,3 +184,36 @@ fn what_runs_once_is_not_kept_running() {
         }
     }
 }
+
+#[test]
+fn a_secret_that_the_tree_writes_down_is_a_reference() {
+    let files = [("package.json", r#"{"scripts":{"start":"node a.js"}}"#), ("a.js", "")];
+    let mut tree = MemoryTree::from(files);
+    tree.insert("sh0.toml", "[env]\nSTRIPE_SECRET_KEY = 'sk_live_4eC39Hq'\nTITLE = 'Shop'");
+    let settings = AppSettings::default();
+    let plan = plan_tree(&tree, &settings, &Options::default()).unwrap();
+    let name = "shop".parse().unwrap();
+    let (scale, env) = (BTreeMap::new(), BTreeMap::new());
+    let input = ExportInput {
+        name: &name,
+        plan: &plan,
+        settings: &settings,
+        scale,
+        env,
+        domains: vec![],
+        crons: vec![],
+        image: None,
+    };
+    for target in ExportTarget::ALL {
+        let export = export(&input, target);
+        let all: String = export.files.iter().map(|file| file.contents.as_str()).collect();
+        assert!(!all.contains("sk_live"), "{target:?}: {all}");
+        assert!(export.notes.iter().any(|note| note.contains("STRIPE_SECRET_KEY")), "{target:?}: {:?}", export.notes);
+        if target == ExportTarget::Compose {
+            assert!(
+                all.contains("${STRIPE_SECRET_KEY:?set STRIPE_SECRET_KEY}") && all.contains("TITLE: Shop"),
+                "{all}"
+            );
+        }
+    }
+}

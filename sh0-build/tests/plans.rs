@@ -213,3 +213,37 @@ fn a_name_of_a_folder_is_no_instruction() {
     let dockerfile = planned("apps/my $(id) app", program).unwrap();
     assert!(dockerfile.lines().any(|line| line == path), "{dockerfile}");
 }
+
+#[test]
+fn what_logs_in_and_what_is_secret_stays_out_of_images() {
+    let planned = |files: &[(&str, &str)]| {
+        let mut tree = MemoryTree::default();
+        files.iter().for_each(|(path, text)| tree.insert(*path, *text));
+        let plan = plan_tree(&tree, &AppSettings::default(), &Options::default()).unwrap();
+        let ImagePlan::Generated { dockerfile, dockerignore } = plan.image else { panic!("{:?}", plan.image) };
+        (dockerfile, dockerignore, plan.warnings.join("\n"))
+    };
+    // Nothing is installed: nobody reads the login. Where something is, it ends with the stage that builds.
+    let start = (".npmrc", "//registry.acme.com/:_authToken=t");
+    let bare = r#"{"scripts":{"start":"node a.js"}}"#;
+    let (_, dockerignore, _) = planned(&[start, ("package.json", bare)]);
+    assert!(dockerignore.lines().any(|line| line == ".npmrc"), "{dockerignore}");
+    let (_, dockerignore, _) = planned(&[("index.php", "<?php"), ("composer.json", "{}"), ("auth.json", "{}")]);
+    assert!(dockerignore.lines().any(|line| line == "auth.json"), "{dockerignore}");
+    let installs = ("composer.json", r#"{"require":{"acme/x":"1"}}"#);
+    let (dockerfile, dockerignore, _) = planned(&[("index.php", "<?php"), installs, ("auth.json", "{}")]);
+    assert!(dockerfile.contains("\nRUN rm -f auth.json\n"), "{dockerfile}");
+    assert!(!dockerignore.contains("auth.json"), "{dockerignore}");
+    assert!(["**/.envrc", "**/privkey.pem"].iter().all(|line| dockerignore.contains(line)), "{dockerignore}");
+
+    // What COPY names has to be there.
+    let go =
+        [("go.mod", "module a"), ("main.go", "package main\nfunc main() {}"), ("key.pem", "x"), ("page.html", "x")];
+    let (dockerfile, ..) = planned(&go);
+    assert!(dockerfile.contains("/app/page.html") && !dockerfile.contains("key.pem"), "{dockerfile}");
+
+    let env = "[env]\nSTRIPE_SECRET_KEY = 'sk_live_4eC39Hq'\nSECRET_KEY_BASE = 'dummy'\nTITLE = 'Shop'";
+    let (dockerfile, _, warnings) = planned(&[("package.json", bare), ("sh0.toml", env)]);
+    assert!(!dockerfile.contains("STRIPE") && warnings.contains("STRIPE_SECRET_KEY"), "{dockerfile}\n{warnings}");
+    assert!(dockerfile.contains("ENV SECRET_KEY_BASE=dummy\nENV TITLE=Shop\n"), "{dockerfile}");
+}

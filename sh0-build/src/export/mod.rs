@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sh0_core::model::{EnvKey, Export, ExportFile, ExportTarget, ImagePlan, OWN_PORT, exec_line, shell};
 use sh0_core::traits::{ExportEnv, ExportInput};
 
+use crate::rules::is_secret_variable;
 use crate::{DEFAULT_PORT, render};
 
 /// What an exporter writes.
@@ -132,7 +133,7 @@ impl<'a> App<'a> {
     fn plain_env(&self) -> BTreeMap<String, String> {
         let port = self.port.to_string();
         let told = |value: &String| if value == OWN_PORT { port.clone() } else { value.clone() };
-        let plan = self.input.plan.env.iter();
+        let plan = self.input.plan.env.iter().filter(|(key, value)| !is_secret_variable(key.as_str(), value));
         let mut env: BTreeMap<_, _> = plan.map(|(key, value)| (key.as_str().to_owned(), told(value))).collect();
         env.insert("PORT".into(), port);
         for (key, value) in &self.input.env {
@@ -144,9 +145,14 @@ impl<'a> App<'a> {
         env
     }
 
+    /// The app's, and those that the tree writes down.
     fn secrets(&self) -> impl Iterator<Item = &str> {
-        let secret = |(key, value): (&'a EnvKey, &'a ExportEnv)| (*value == ExportEnv::Secret).then_some(key.as_str());
-        self.input.env.iter().filter_map(secret)
+        let env = &self.input.env;
+        let written = self.input.plan.env.iter().filter(|(key, value)| is_secret_variable(key.as_str(), value));
+        let written = written.map(|(key, _)| key).filter(|key| !env.contains_key(*key));
+        let secret = |(key, value): (&'a EnvKey, &'a ExportEnv)| (*value == ExportEnv::Secret).then_some(key);
+        let all: BTreeSet<&EnvKey> = env.iter().filter_map(secret).chain(written).collect();
+        all.into_iter().map(EnvKey::as_str)
     }
 
     /// Those that run, for platforms that have no service without an instance; the others are said to be left out.

@@ -198,6 +198,19 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     (secret.iter().any(|word| lower.contains(word)) || lower == "pass") && !names_no_secret(&lower)
 }
 
+/// Whether a variable has a secret as its value; `SECRET_KEY_BASE=dummy`, which lets assets be built, is none.
+pub(crate) fn is_written_secret(name: &str, value: &str) -> bool {
+    let stands_in = is_placeholder(value) || is_everyday_password(value) || value.starts_with("build");
+    is_secret_name(name) && !stands_in && !value.starts_with('/') && value.len() >= 4
+}
+
+/// The same, or an address with a password.
+pub(crate) fn is_secret_variable(name: &str, value: &str) -> bool {
+    let server = value.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let password = server.rsplit_once('@').and_then(|(login, _)| login.split_once(':')).map_or("", |(_, word)| word);
+    is_written_secret(name, value) || !is_placeholder(password) && !is_everyday_password(password)
+}
+
 /// `apiKey`, `api-key` and `API_KEY` as `api_key`.
 fn snake(name: &str) -> String {
     let mut snake = String::new();
@@ -344,6 +357,20 @@ mod tests {
         }
         for value in ["${DB_PASSWORD}", "your_token", "xxxxxxxx", "aaaaaaaaaa", "<token>", "EXAMPLEKEY"] {
             assert!(is_placeholder(value), "{value}");
+        }
+        for (name, value) in [("STRIPE_SECRET_KEY", "sk_live_4eC39Hq"), ("DATABASE_URL", "postgres://me:hunter22@db/x")]
+        {
+            assert!(is_secret_variable(name, value), "{name}");
+        }
+        for (name, value) in [
+            ("SECRET_KEY_BASE", "dummy"),
+            ("SECRET_KEY_BASE_DUMMY", "1"),
+            ("SECRET_FILE", "/run/secrets/a"),
+            ("DATABASE_URL", "postgres://postgres:postgres@db/x"),
+            ("API_URL", "https://api.acme.com/a:b@c"),
+            ("NODE_ENV", "production"),
+        ] {
+            assert!(!is_secret_variable(name, value), "{name}");
         }
         assert!(!is_placeholder("hunter22") && entropy("aaaa") == 0.0 && entropy("abcd") == 2.0);
         assert_eq!(masked("ghp_abcdef"), "ghp_... (10 characters)");

@@ -43,6 +43,7 @@ use rule::{Hit, Hits, Rule, Verdict};
 use scan::Owner;
 use suppress::Suppressions;
 
+pub(crate) use judge::is_secret_variable;
 pub use sarif::to_sarif;
 
 /// What a check knows beyond the tree.

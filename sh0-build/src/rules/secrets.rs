@@ -7,7 +7,8 @@ use super::context::Context;
 use super::env::EnvFile;
 use super::facts::ELSEWHERE;
 use super::judge::{
-    entropy, is_everyday_password, is_placeholder, is_reference, is_secret_name, masked, milder_outside_of_the_app,
+    entropy, is_everyday_password, is_placeholder, is_reference, is_secret_name, is_written_secret, masked,
+    milder_outside_of_the_app,
 };
 use super::rule::{Check, Hits, Pattern, Rule, Verdict};
 use super::scan::Found;
@@ -498,20 +499,12 @@ fn secret_in_image(cx: &Context<'_>, hits: &mut Hits) {
         for instruction in file.instructions.iter().filter(|i| matches!(i.word.as_str(), "ARG" | "ENV")) {
             for (key, value) in instruction.pairs() {
                 let value = value.unwrap_or_default();
-                if !is_secret_name(&key) || matches!(value.as_str(), "" | "true" | "false" | "0" | "1") {
-                    continue;
-                }
                 // `ENV TOKEN=$TOKEN` writes the argument of the build into the image.
-                let handed_on = instruction.word == "ENV" && value.starts_with('$');
-                if handed_on || !is_reference(&value) && !value.starts_with('/') && !is_build_placeholder(&value) {
+                let handed_on = instruction.word == "ENV" && value.starts_with('$') && is_secret_name(&key);
+                if handed_on || is_written_secret(&key, &value) {
                     hits.at(path, instruction.line, format!("{} {key} has a value", instruction.word));
                 }
             }
         }
     }
-}
-
-/// `SECRET_KEY_BASE=dummy` lets assets be built without the real one.
-fn is_build_placeholder(value: &str) -> bool {
-    is_placeholder(value) || is_everyday_password(value) || value.starts_with("build") || value.len() < 4
 }

@@ -4,9 +4,9 @@ use sh0_core::Result;
 
 use super::{Provider, found};
 use crate::detect::is_dir_name;
+use crate::dockerignore::run_time_entries;
 use crate::draft::Draft;
 use crate::images;
-use crate::render::run_time_entries;
 use crate::text::{At, line_at};
 use crate::tree::Files;
 

@@ -10,9 +10,9 @@ mod xml;
 use sh0_core::Result;
 
 use super::{Provider, assets};
+use crate::dockerignore::run_time_entries;
 use crate::draft::Draft;
 use crate::images;
-use crate::render::run_time_entries;
 use crate::text::At;
 use crate::tree::Files;
 

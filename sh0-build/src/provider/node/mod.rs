@@ -190,10 +190,6 @@ impl Tree<'_> {
             draft.recipe.trim.extend(dev_only.prune.map(str::to_owned));
         }
         draft.recipe.dev_only = Some(dev_only);
-        if self.files.is_file(".npmrc") {
-            // It may hold the token of a registry.
-            draft.recipe.trim.push("rm -f .npmrc".into());
-        }
         self.telemetry(draft, framework);
     }
 

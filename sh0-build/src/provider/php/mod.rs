@@ -361,7 +361,7 @@ fn apache(root: &str) -> Vec<String> {
         "FallbackResource /index.php".into(),
         "</Directory>".into(),
         // Manifests, version control and settings that lie in the folder that is served.
-        "<FilesMatch \"^(\\.(?!well-known)|composer\\.|package.*\\.json|Procfile|sh0\\.toml)\">".into(),
+        "<FilesMatch \"^(\\.(?!well-known)|composer\\.|auth\\.json|package.*\\.json|Procfile|sh0\\.toml)\">".into(),
         "Require all denied".into(),
         "</FilesMatch>".into(),
         "</VirtualHost>".into(),

@@ -7,9 +7,9 @@ use sh0_core::model::OWN_PORT;
 
 use super::Provider;
 use crate::command;
+use crate::dockerignore::run_time_entries;
 use crate::draft::{Draft, Program, StandIn, refuse, start_within};
 use crate::images;
-use crate::render::run_time_entries;
 use crate::root::within;
 use crate::text::{At, Toml, find_line, line_at};
 use crate::tree::{Files, Kind};

@@ -1,0 +1,128 @@
+//! The `.dockerignore` of an image, and which entries of a tree are there when it runs.
+
+use crate::detect::is_dir_name;
+use crate::draft::{Draft, Recipe};
+use crate::tree::Files;
+
+/// What never enters a build: history, what is installed or built anew, secrets, keys.
+const IGNORED: &[&str] = &[
+    ".git",
+    ".hg",
+    ".svn",
+    "**/.DS_Store",
+    "**/.env",
+    "**/.env.*",
+    "**/.envrc",
+    "**/node_modules",
+    "**/.ssh",
+    "**/.aws",
+    "**/id_rsa",
+    "**/id_dsa",
+    "**/id_ecdsa",
+    "**/id_ed25519",
+    "**/*.key",
+    "**/key.pem",
+    "**/privkey.pem",
+    "**/*-key.pem",
+    "**/*_key.pem",
+    "**/*.ppk",
+    "**/*.p12",
+    "**/*.pfx",
+    "**/.netrc",
+    "**/.pgpass",
+    "**/.pypirc",
+    "**/.git-credentials",
+    "**/.docker/config.json",
+];
+
+/// What lies in many folders and no program reads when it runs.
+const PAPERS: &[&str] = &[
+    "license",
+    "licence",
+    "readme",
+    "changelog",
+    "contributing",
+    "makefile",
+    "justfile",
+    "dockerfile",
+    "procfile",
+    "docker-compose",
+    "compose.y",
+];
+
+/// The common lines, the stack's, the owner's; then what the build needs whatever was said before (the last line that
+/// matches wins), then what never goes in.
+pub(crate) fn render(files: Files<'_>, draft: &Draft) -> String {
+    let recipe = &draft.recipe;
+    let mut lines: Vec<String> = vec!["# Written by sh0.".into()];
+    lines.extend(recipe.ignore.iter().cloned());
+    if let Some(own) = files.text(".dockerignore") {
+        lines.extend(
+            own.lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .take(1_000)
+                .map(str::to_owned),
+        );
+        lines.extend(recipe.manifests.iter().map(|name| format!("!{}", name.trim_end_matches('/'))));
+        if draft.plan.static_dir.is_some() {
+            lines.push("!.sh0/rootfs".into());
+        }
+    }
+    if draft.plan.static_dir.is_some() && recipe.build.is_none() {
+        lines.extend(["sh0.toml", "Staticfile", "Procfile"].map(str::to_owned));
+    }
+    // Pages may bring the packages that they load; nothing installs them anew.
+    let keeps_packages = recipe.build.is_none() && draft.plan.language == "static";
+    lines.extend(
+        IGNORED.iter().filter(|line| !(keeps_packages && **line == "**/node_modules")).map(|line| (*line).to_owned()),
+    );
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// What an app that was compiled may read when it runs: its binary, and every entry of its folder that is neither
+/// source nor paper. Empty, which means everything, when a name is not plain.
+pub(crate) fn run_time_entries(files: Files<'_>, binary: &str, is_source: impl Fn(&str) -> bool) -> Vec<String> {
+    let paper = |name: &str| {
+        let lower = name.to_ascii_lowercase();
+        lower.ends_with(".md") || PAPERS.iter().any(|paper| lower.starts_with(paper))
+    };
+    let ignored = |name: &str| never_enters(name) || matches!(name, "target" | "sh0.toml" | "docs");
+    // The owner's own ignore file may take anything away; a COPY of what is not there fails.
+    if files.is_file(".dockerignore") {
+        return Vec::new();
+    }
+    let names: Vec<String> = files
+        .names("")
+        .into_iter()
+        .filter(|name| !name.starts_with('.') && !is_source(name) && !paper(name) && !ignored(name))
+        .collect();
+    let first = binary.split('/').next().unwrap_or(binary);
+    if names.len() > 100 || !names.iter().all(|name| is_dir_name(name) && files.0.kind(name).is_some()) {
+        return Vec::new();
+    }
+    let others = names.into_iter().filter(|name| name != first);
+    std::iter::once(binary.to_owned()).chain(others).collect()
+}
+
+/// Whether an entry of the app's folder is among what never enters a build.
+fn never_enters(name: &str) -> bool {
+    IGNORED.iter().map(|line| line.trim_start_matches("**/")).any(|line| match line.split_once('*') {
+        Some((start, end)) => name.starts_with(start) && name.ends_with(end),
+        None => name == line,
+    })
+}
+
+/// Files with which an install logs in to a registry stay in the stage that builds; without one they never enter.
+pub(crate) fn drop_logins(files: Files<'_>, language: &str, recipe: &mut Recipe) {
+    let composer = language == "php" || files.is_file("composer.json");
+    let names = [(".npmrc", true), ("auth.json", composer)];
+    for (name, _) in names.into_iter().filter(|(name, read)| *read && files.is_file(name)) {
+        if recipe.build.is_none() {
+            recipe.ignore.push(name.to_owned());
+        } else if recipe.ship.is_empty() {
+            recipe.trim.push(format!("rm -f {name}"));
+        }
+    }
+}
