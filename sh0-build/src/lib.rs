@@ -75,7 +75,7 @@ use async_trait::async_trait;
 use sh0_core::model::{AppSettings, EnvKey, Plan, RelPath, Report};
 pub use sh0_core::model::{Export, ExportFile, ExportTarget};
 use sh0_core::traits::{CheckRequest, PlanRequest, Planner};
-pub use sh0_core::traits::{ExportCron, ExportEnv, ExportInput};
+pub use sh0_core::traits::{ExportCron, ExportDomain, ExportEnv, ExportInput};
 use sh0_core::{Error, Result};
 use tokio::runtime::Handle;
 

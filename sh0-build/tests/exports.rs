@@ -7,7 +7,8 @@ mod shapes;
 use std::collections::BTreeMap;
 
 use sh0_build::{ExportEnv, ExportInput, ExportTarget, MemoryTree, Options, export, plan_tree};
-use sh0_core::model::{AppSettings, ImagePlan};
+use sh0_core::model::{AppSettings, ImagePlan, MilliCpus, Millis};
+use shapes::Shape;
 
 #[test]
 fn twelve_shapes_and_seven_targets() {
@@ -34,7 +35,9 @@ fn nothing_is_lost_silently() {
             let made = export(&input, target);
             let said =
                 made.files.into_iter().map(|file| file.contents).chain(made.notes).collect::<Vec<_>>().join("\n");
-            let mut wanted: Vec<String> = input.domains.clone();
+            let mut wanted: Vec<String> = input.domains.iter().map(|domain| domain.host.clone()).collect();
+            wanted.extend(input.domains.iter().filter_map(|domain| domain.path.clone()));
+            wanted.extend(input.plan.env.keys().map(|key| key.as_str().to_owned()));
             wanted.extend(input.crons.iter().map(|cron| cron.schedule.clone()));
             wanted.extend(input.env.keys().map(|key| key.as_str().to_owned()));
             // A folder of files has no disks and no variables on hosts of static files.
@@ -150,6 +153,73 @@ fn who_builds_an_own_dockerfile_is_told_of_its_secrets() {
         let gives = matches!(target, ExportTarget::Compose | ExportTarget::Vercel);
         assert_eq!(told, !gives, "{}: {:?}", target.as_str(), made.notes);
     }
+}
+
+/// Railway splits a line into words and starts no shell for images that are not its own.
+#[test]
+fn railway_starts_commands_in_a_shell() {
+    let shapes = shapes::all();
+    let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "everything").unwrap();
+    shape.plan.release_command = Some("node migrate.js && echo \"$DONE\"".to_owned());
+    let made = export(&shape.input(), ExportTarget::Railway);
+    let web: toml::Table = made.file("railway.web.toml").unwrap().parse().unwrap();
+    assert_eq!(web["deploy"]["startCommand"].as_str(), Some("/bin/sh -c 'exec node server.js'"));
+    let release = web["deploy"]["preDeployCommand"].as_array().unwrap();
+    assert_eq!(release[0].as_str(), Some("/bin/sh -c 'node migrate.js && exec echo \"$DONE\"'"));
+    let cron: toml::Table = made.file("railway.cleanup.toml").unwrap().parse().unwrap();
+    assert_eq!(cron["deploy"]["startCommand"].as_str(), Some("/bin/sh -c 'exec node cleanup.js'"));
+}
+
+/// The plan's variables are in the Dockerfile that sh0 writes, and in no other.
+#[test]
+fn variables_of_the_tree_are_named_where_nothing_carries_them() {
+    let shapes = shapes::all();
+    let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "own-dockerfile").unwrap();
+    shape.plan.env.insert("NEXT_PUBLIC_A".parse().unwrap(), "1".to_owned());
+    for target in [ExportTarget::Railway, ExportTarget::Vercel] {
+        let made = export(&shape.input(), target);
+        assert!(made.notes.iter().any(|note| note.contains("NEXT_PUBLIC_A")), "{target}: {:?}", made.notes);
+    }
+}
+
+#[test]
+fn checks_and_limits_are_what_the_target_takes() {
+    let shapes = shapes::all();
+    let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "checked-and-limited").unwrap();
+    shape.settings.health.interval = Millis::from_secs(15);
+    shape.settings.health.successes = 2;
+    let text = |shape: &Shape, target, file: &str| export(&shape.input(), target).file(file).unwrap().to_owned();
+    let kubernetes = text(&shape, ExportTarget::Kubernetes, "kubernetes.yaml");
+    assert_eq!(kubernetes.matches("periodSeconds: 15").count(), 2, "{kubernetes}");
+    assert!(kubernetes.contains("failureThreshold: 6") && kubernetes.contains("successThreshold: 2"), "{kubernetes}");
+    for (millicpus, cpus) in [(500, "\"1\""), (1_000, "\"1\""), (1_500, "\"2\""), (3_000, "\"4\""), (16_000, "\"8\"")] {
+        shape.settings.resources.cpus = Some(MilliCpus(millicpus));
+        let run = text(&shape, ExportTarget::CloudRun, "cloudrun.yaml");
+        assert!(run.contains(&format!("cpu: {cpus}")) && run.contains("periodSeconds: 15"), "{run}");
+        assert_eq!(run.contains("CPUs for instances"), millicpus != 1_000, "{run}");
+    }
+    shape.settings.health.start_period = Millis::from_secs(3_600);
+    let run = text(&shape, ExportTarget::CloudRun, "cloudrun.yaml");
+    assert!(run.contains("failureThreshold: 16"), "240 s at most: {run}");
+}
+
+/// A path of a host is carried where there are paths, and said where there are none.
+#[test]
+fn a_path_of_a_host_is_not_the_whole_host() {
+    let shapes = shapes::all();
+    let shape = shapes.iter().find(|shape| shape.name.as_str() == "two-domains").unwrap();
+    for target in ExportTarget::ALL {
+        let made = export(&shape.input(), target);
+        let said = |text: &str| text.contains("example.com leads to the app at /shop only");
+        let noted = made.notes.iter().any(|note| said(note));
+        assert_eq!(noted, target != ExportTarget::Kubernetes, "{target}");
+        let commented = made.files.iter().any(|file| said(&file.contents));
+        assert_eq!(commented, noted && target != ExportTarget::Vercel, "{target}: {made:?}");
+    }
+    let made = export(&shape.input(), ExportTarget::Kubernetes);
+    let text = made.file("kubernetes.yaml").unwrap();
+    assert_eq!(text.matches("host: example.com").count(), 1, "{text}");
+    assert!(text.contains("path: /shop") && text.contains("path: /cart") && text.contains("path: /\n"), "{text}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! (run.googleapis.com, v1).
 
 use super::yaml::{Map, Node, body, comments, texts};
-use super::{App, Written};
+use super::{App, LONGEST_PROBE, Probing, Written};
 
 pub(super) fn export(app: &App<'_>) -> Written {
     let mut export = Written::default();
@@ -22,8 +22,9 @@ pub(super) fn export(app: &App<'_>) -> Written {
     if !app.input.domains.is_empty() {
         notes.push(format!(
             "Host names are mapped beside the service: gcloud run domain-mappings create ({}).",
-            app.input.domains.join(", ")
+            app.hosts().join(", ")
         ));
+        app.note_paths(&mut notes);
     }
     for process in app.processes.iter().filter(|process| !process.web) {
         notes.push(format!(
@@ -31,6 +32,11 @@ pub(super) fn export(app: &App<'_>) -> Written {
             process.name,
             process.replicas,
             process.command.as_deref().unwrap_or_default()
+        ));
+    }
+    if let Some((cpus, wanted)) = cpus(app).zip(app.millicpus()).filter(|(cpus, wanted)| cpus * 1000 != *wanted) {
+        notes.push(format!(
+            "Cloud Run has 1, 2, 4, 6 or 8 CPUs for instances that answer several requests at once: {cpus} in place of {wanted}m."
         ));
     }
     if app.stop_seconds() > 10 {
@@ -64,12 +70,11 @@ fn service(app: &App<'_>, command: Option<&str>, replicas: u32, image: &str) -> 
         Some(path) => Map::new().with("httpGet", Map::new().with("path", path)),
         None => Map::new().with("tcpSocket", Map::new().with("port", u64::from(app.port))),
     };
-    let health = &app.input.settings.health;
-    let tries = (health.start_period.0 / 5_000).max(1);
+    let Probing { period, timeout, tries } = app.probing();
     let probe = probe
-        .with("periodSeconds", 5)
-        .with("failureThreshold", tries)
-        .with("timeoutSeconds", health.timeout.0.div_ceil(1000).clamp(1, 5));
+        .with("periodSeconds", period)
+        .with("failureThreshold", tries.clamp(1, (LONGEST_PROBE / period).max(1)))
+        .with("timeoutSeconds", timeout);
     let port = Map::new().with("name", "http1").with("containerPort", u64::from(app.port));
     let container = container(app, command, image).with("ports", vec![Node::from(port)]).with("startupProbe", probe);
     // sh0 keeps that many running; Cloud Run may start more when it is asked to.
@@ -99,6 +104,12 @@ fn job(app: &App<'_>, name: &str, command: &str, image: &str) -> Node {
         .into()
 }
 
+/// As many CPUs as are asked for, or the next number that there is.
+fn cpus(app: &App<'_>) -> Option<u64> {
+    let wanted = app.millicpus()?;
+    Some([1, 2, 4, 6].into_iter().find(|cpus| wanted <= cpus * 1000).unwrap_or(8))
+}
+
 fn container(app: &App<'_>, command: Option<&str>, image: &str) -> Map {
     // Cloud Run sets PORT itself and refuses others that do.
     let plain = app.plain_env().into_iter().filter(|(key, _)| key != "PORT");
@@ -110,7 +121,7 @@ fn container(app: &App<'_>, command: Option<&str>, image: &str) -> Map {
         Map::new().with("name", key).with("valueFrom", Map::new().with("secretKeyRef", reference)).into()
     }));
     let limits = Map::new()
-        .maybe("cpu", app.millicpus().map(|cpus| format!("{cpus}m")))
+        .maybe("cpu", cpus(app).map(|cpus| cpus.to_string()))
         .maybe("memory", app.memory_mib().map(|memory| format!("{memory}Mi")));
     let mut container = Map::new().with("image", image);
     if let (Some(command), true) = (command, app.input.plan.static_dir.is_none()) {

@@ -28,10 +28,8 @@ pub(super) fn export(app: &App<'_>) -> Written {
         notes.push("Secrets are read from the shell, or from a file .env beside this one: do not commit it.".into());
     }
     if !app.input.domains.is_empty() {
-        notes.push(format!(
-            "Host names are not part of Compose: {} need a proxy in front.",
-            app.input.domains.join(", ")
-        ));
+        notes.push(format!("Host names are not part of Compose: {} need a proxy in front.", app.hosts().join(", ")));
+        app.note_paths(&mut notes);
     }
     if let Some(path) = app.health_path() {
         notes.push(format!("The health check of {path} is made from outside by sh0; Compose can only run programs inside of a container."));

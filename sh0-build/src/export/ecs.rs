@@ -45,7 +45,8 @@ pub(super) fn export(app: &App<'_>) -> Written {
         ));
         if process.web {
             if !app.input.domains.is_empty() {
-                own.push(format!("Host names belong to a load balancer: {}.", app.input.domains.join(", ")));
+                own.push(format!("Host names belong to a load balancer: {}.", app.hosts().join(", ")));
+                app.note_paths(&mut own);
             }
             if let Some(path) = app.health_path() {
                 own.push(format!("The health check of {path} belongs to the load balancer's target group."));

@@ -3,7 +3,7 @@
 use sh0_core::model::ImagePlan;
 
 use super::yaml::{Map, Node, body, comments, texts};
-use super::{App, Process, Written};
+use super::{App, Probing, Process, Written};
 
 pub(super) fn export(app: &App<'_>) -> Written {
     let mut export = Written::default();
@@ -125,16 +125,15 @@ fn pod(app: &App<'_>, image: &str, name: &str, command: Option<&str>, web: bool)
             Some(path) => Map::new().with("httpGet", Map::new().with("path", path).with("port", "http")),
             None => Map::new().with("tcpSocket", Map::new().with("port", "http")),
         };
-        let health = &app.input.settings.health;
-        let timeout = health.timeout.0.div_ceil(1000).max(1);
-        let tries = (health.start_period.0 / 5_000).max(1);
+        let Probing { period, timeout, tries } = app.probing();
+        let probe = probe.with("periodSeconds", period).with("timeoutSeconds", timeout);
+        // Successes in a row can only be asked for once the app has started.
+        let successes = u64::from(app.input.settings.health.successes);
+        let ready = probe.clone().maybe("successThreshold", (successes > 1).then_some(successes));
         container = container
             .with("ports", vec![Node::from(port)])
-            .with(
-                "startupProbe",
-                probe.clone().with("periodSeconds", 5).with("failureThreshold", tries).with("timeoutSeconds", timeout),
-            )
-            .with("readinessProbe", probe.with("periodSeconds", 10).with("timeoutSeconds", timeout));
+            .with("startupProbe", probe.with("failureThreshold", tries))
+            .with("readinessProbe", ready);
     }
     container = container
         .filled("env", env)
@@ -171,20 +170,17 @@ fn job_spec(app: &App<'_>, image: &str, name: &str, command: &str) -> Map {
 fn ingress(app: &App<'_>) -> Map {
     let backend = Map::new()
         .with("service", Map::new().with("name", app.name.clone()).with("port", Map::new().with("name", "http")));
-    let path = Map::new().with("path", "/").with("pathType", "Prefix").with("backend", backend);
-    let rules: Vec<Node> = app
-        .input
-        .domains
-        .iter()
-        .map(|host| {
-            Map::new()
-                .with("host", host.clone())
-                .with("http", Map::new().with("paths", vec![Node::from(path.clone())]))
-                .into()
-        })
-        .collect();
-    let tls =
-        Map::new().with("hosts", texts(app.input.domains.clone())).with("secretName", format!("{}-tls", app.name));
+    let path = |path: Option<&str>| {
+        let rule = Map::new().with("path", path.unwrap_or("/")).with("pathType", "Prefix");
+        Node::from(rule.with("backend", backend.clone()))
+    };
+    let rule = |host: &str| {
+        let domains = app.input.domains.iter().filter(|domain| domain.host == host);
+        let paths: Vec<Node> = domains.map(|domain| path(domain.path.as_deref())).collect();
+        Node::from(Map::new().with("host", host).with("http", Map::new().with("paths", paths)))
+    };
+    let rules: Vec<Node> = app.hosts().into_iter().map(rule).collect();
+    let tls = Map::new().with("hosts", texts(app.hosts())).with("secretName", format!("{}-tls", app.name));
     object("networking.k8s.io/v1", "Ingress", &app.name, app)
         .with("spec", Map::new().with("tls", vec![Node::from(tls)]).with("rules", rules))
 }

@@ -74,6 +74,16 @@ struct App<'a> {
     release: Option<String>,
 }
 
+/// What Cloud Run takes: of one probe, and of all until the instance has failed.
+const LONGEST_PROBE: u64 = 240;
+
+/// Seconds between probes, seconds for one, and how many may fail while the app starts.
+struct Probing {
+    period: u64,
+    timeout: u64,
+    tries: u64,
+}
+
 /// One process type.
 struct Process {
     name: String,
@@ -215,6 +225,44 @@ impl<'a> App<'a> {
     /// A command for a container: the words of a shell.
     fn shell(command: &str) -> [String; 3] {
         shell(exec_line(command))
+    }
+
+    /// The same as one line, for platforms that split a line into words and start no shell of their own.
+    fn line(command: &str) -> String {
+        App::shell(command).map(|word| crate::draft::quote(&word)).join(" ")
+    }
+
+    /// The host names, each once.
+    fn hosts(&self) -> Vec<&str> {
+        let hosts: BTreeSet<&str> = self.input.domains.iter().map(|domain| domain.host.as_str()).collect();
+        hosts.into_iter().collect()
+    }
+
+    /// Says of which hosts only a path leads to the app, for platforms that know whole hosts.
+    fn note_paths(&self, notes: &mut Vec<String>) {
+        let domains = &self.input.domains;
+        let whole = |host: &str| domains.iter().any(|domain| domain.host == host && domain.path.is_none());
+        notes.extend(domains.iter().filter(|domain| !whole(&domain.host)).filter_map(|domain| {
+            let path = domain.path.as_deref()?;
+            Some(format!("{} leads to the app at {path} only; this has the whole host.", domain.host))
+        }));
+    }
+
+    /// The names of the variables that no file of an export carries: the app's, and those that the plan has, where no
+    /// Dockerfile of sh0 sets them.
+    fn variables_beside(&self, dockerfile: bool) -> Vec<&str> {
+        let plan = self.input.plan.env.keys().filter(|key| !dockerfile && key.as_str() != "PORT");
+        let keys: BTreeSet<&str> = plan.chain(self.input.env.keys()).map(|key| key.as_str()).collect();
+        keys.into_iter().collect()
+    }
+
+    /// The health check in whole seconds. No probe begins before the one before it may have ended.
+    fn probing(&self) -> Probing {
+        let health = &self.input.settings.health;
+        let timeout = health.timeout.0.div_ceil(1000).clamp(1, LONGEST_PROBE);
+        let period = health.interval.0.div_ceil(1000).clamp(timeout, LONGEST_PROBE);
+        let tries = health.start_period.0.div_ceil(period * 1000).max(1) + u64::from(health.retries);
+        Probing { period, timeout, tries }
     }
 
     fn health_path(&self) -> Option<String> {

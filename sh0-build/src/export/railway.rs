@@ -11,7 +11,7 @@ pub(super) fn export(app: &App<'_>) -> Written {
     let mut export = Written::default();
     let mut common = vec![app.headline("Railway")];
     let dockerfile = app.dockerfile(&mut export.files, &mut common);
-    let keys: Vec<&str> = app.input.env.keys().map(|key| key.as_str()).collect();
+    let keys = app.variables_beside(export.files.contains_key("Dockerfile"));
     if !keys.is_empty() {
         common.push(format!("Variables are set on the service: {}.", keys.join(", ")));
     }
@@ -27,21 +27,27 @@ pub(super) fn export(app: &App<'_>) -> Written {
     if !one {
         common.push("Each process is a service of its own: set its config file path to its file.".into());
     }
+    // Railpack's images start commands in a shell; others run the words of the line.
+    let line = |command: &str| match (&dockerfile, &app.input.plan.image) {
+        (Some(_), _) | (None, ImagePlan::Pull) => App::line(command),
+        _ => command.to_owned(),
+    };
     let mut all = common.clone();
     for process in processes {
         let mut notes = common.clone();
         if process.web && !app.input.domains.is_empty() {
-            let note = format!("Host names are added to the service: {}.", app.input.domains.join(", "));
-            notes.push(note.clone());
-            all.push(note);
+            let mut own = vec![format!("Host names are added to the service: {}.", app.hosts().join(", "))];
+            app.note_paths(&mut own);
+            notes.extend(own.iter().cloned());
+            all.extend(own);
         }
         let mut text = comments(&notes) + &build(app, dockerfile.as_deref());
         let _ = writeln!(text, "\n[deploy]");
         if let (Some(command), true) = (&process.command, app.input.plan.static_dir.is_none()) {
-            let _ = writeln!(text, "startCommand = {}", quoted(command));
+            let _ = writeln!(text, "startCommand = {}", quoted(&line(command)));
         }
         if let (Some(command), true) = (&app.release, process.web) {
-            let _ = writeln!(text, "preDeployCommand = [{}]", quoted(command));
+            let _ = writeln!(text, "preDeployCommand = [{}]", quoted(&line(command)));
         }
         if let (Some(path), true) = (app.health_path(), process.web) {
             let seconds = app.input.settings.health.start_period.0.div_ceil(1000).max(1);
@@ -60,7 +66,7 @@ pub(super) fn export(app: &App<'_>) -> Written {
         let _ = writeln!(
             text,
             "\n[deploy]\nstartCommand = {}\ncronSchedule = {}\nrestartPolicyType = \"NEVER\"",
-            quoted(&cron.command),
+            quoted(&line(&cron.command)),
             quoted(&cron.schedule)
         );
         export.files.insert(name(&cron.name), text);

@@ -23,12 +23,10 @@ pub(super) fn export(app: &App<'_>) -> Written {
             let mut service = Map::new().with("type", kind).with("name", name);
             service = with_source(service, &source).with("plan", "starter").with("numInstances", instances);
             if let Some(command) = &process.command {
-                service = service.with("dockerCommand", line(command));
+                service = service.with("dockerCommand", App::line(command));
             }
             if process.web {
-                service = service
-                    .maybe("healthCheckPath", app.health_path())
-                    .filled("domains", texts(app.input.domains.clone()));
+                service = service.maybe("healthCheckPath", app.health_path()).filled("domains", texts(app.hosts()));
                 service = service.maybe("preDeployCommand", app.release.clone());
             }
             service =
@@ -51,7 +49,7 @@ pub(super) fn export(app: &App<'_>) -> Written {
             let service = with_source(service, &source)
                 .with("plan", "starter")
                 .with("schedule", cron.schedule.clone())
-                .with("dockerCommand", line(&cron.command))
+                .with("dockerCommand", App::line(&cron.command))
                 .filled("envVars", env(app));
             services.push(service.into());
         }
@@ -62,6 +60,7 @@ pub(super) fn export(app: &App<'_>) -> Written {
     if !app.volumes().is_empty() {
         notes.push("A service with a disk runs one instance, and stops before the new release starts. The disk has 1 GB: change it to what the data needs.".into());
     }
+    app.note_paths(&mut notes);
     if app.secrets().next().is_some() {
         notes.push("Render asks for the values of secrets (`sync: false`) when the blueprint is made.".into());
     }
@@ -74,11 +73,6 @@ pub(super) fn export(app: &App<'_>) -> Written {
     export.files.insert("render.yaml".into(), document(&notes, &Map::new().with("services", services).into()));
     export.notes = notes;
     export
-}
-
-/// A command as one line that a shell runs.
-fn line(command: &str) -> String {
-    App::shell(command).map(|word| crate::draft::quote(&word)).join(" ")
 }
 
 /// What every service of the app is made from.
@@ -116,7 +110,7 @@ fn files(app: &App<'_>, folder: &str) -> Map {
         .maybe("buildCommand", (!build.is_empty()).then(|| build.join(" && ")))
         .with("staticPublishPath", format!("./{}", folder.trim_start_matches("./")))
         .filled("routes", routes)
-        .filled("domains", texts(app.input.domains.clone()))
+        .filled("domains", texts(app.hosts()))
         .filled("envVars", env(app))
 }
 

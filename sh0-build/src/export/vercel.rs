@@ -77,16 +77,17 @@ pub(super) fn export(app: &App<'_>) -> Written {
     if app.processes.iter().any(|process| process.replicas > 1) {
         notes.push("The number of instances is left out: functions are started as requests come.".into());
     }
-    let keys: Vec<&str> = app.input.env.keys().map(|key| key.as_str()).collect();
+    let keys = app.variables_beside(false);
     if !keys.is_empty() {
         notes.push(format!("Variables are set beside the file: vercel env add NAME ({}).", keys.join(", ")));
     }
     for (name, path) in app.volumes() {
         notes.push(format!("The volume {name} at {path} is left out: functions have no disk that stays."));
     }
-    for host in &app.input.domains {
+    for host in app.hosts() {
         notes.push(format!("The host name {host} is added beside the file: vercel domains add {host}."));
     }
+    app.note_paths(&mut notes);
     for cron in &app.input.crons {
         notes.push(format!(
             "`{}` at `{}` ({}) is left out: Vercel's crons ask for a path of the app.",

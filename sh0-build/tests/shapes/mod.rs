@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use sh0_build::{ExportCron, ExportEnv, ExportInput, MemoryTree, Options, plan_tree};
+use sh0_build::{ExportCron, ExportDomain, ExportEnv, ExportInput, MemoryTree, Options, plan_tree};
 use sh0_core::model::{
     AppName, AppSettings, Bytes, HealthCheck, ImagePlan, MilliCpus, Millis, Plan, Resources, VolumeMount,
 };
@@ -31,7 +31,14 @@ impl Shape {
             settings: &self.settings,
             scale: self.scale.iter().map(|(name, count)| (name.parse().expect("a process"), *count)).collect(),
             env: self.env.iter().map(|(key, text)| (key.parse().expect("a variable"), value(text))).collect(),
-            domains: self.domains.iter().map(|&host| host.to_owned()).collect(),
+            domains: self
+                .domains
+                .iter()
+                .map(|domain| match domain.split_once('/') {
+                    Some((host, path)) => ExportDomain { host: host.to_owned(), path: Some(format!("/{path}")) },
+                    None => ExportDomain { host: (*domain).to_owned(), path: None },
+                })
+                .collect(),
             crons: self
                 .crons
                 .iter()
@@ -100,7 +107,10 @@ pub fn all() -> Vec<Shape> {
                 ..plain()
             },
         ),
-        Shape { domains: &["shop.example.com", "www.shop.example.com"], ..shape("two-domains", python, plain()) },
+        Shape {
+            domains: &["example.com/shop", "example.com/cart", "shop.example.com"],
+            ..shape("two-domains", python, plain())
+        },
         Shape {
             env: &[
                 ("DATABASE_URL", None),

@@ -64,12 +64,21 @@ pub struct ExportInput<'a> {
     pub scale: BTreeMap<ProcessName, u32>,
     /// Its variables.
     pub env: BTreeMap<EnvKey, ExportEnv>,
-    /// Its host names.
-    pub domains: Vec<String>,
+    /// What leads to it.
+    pub domains: Vec<ExportDomain>,
     /// What runs at fixed times.
     pub crons: Vec<ExportCron>,
     /// The image, for platforms that only take images; a name to fill in when absent.
     pub image: Option<String>,
+}
+
+/// A host name of the app.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExportDomain {
+    /// The name.
+    pub host: String,
+    /// Only requests at or below this path; everything when absent.
+    pub path: Option<String>,
 }
 
 /// The value of a variable.

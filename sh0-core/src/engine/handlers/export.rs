@@ -7,7 +7,7 @@ use crate::engine::repo::ReleaseRow;
 use crate::engine::{Authorized, Engine, Handle};
 use crate::model::{Domain, Export, Plan};
 use crate::ops::apps::ExportApp;
-use crate::traits::{ExportEnv, ExportInput};
+use crate::traits::{ExportDomain, ExportEnv, ExportInput};
 use crate::{Error, Result};
 
 impl Handle<ExportApp> for Engine {
@@ -20,7 +20,10 @@ impl Handle<ExportApp> for Engine {
         let row = self.repo().get::<ReleaseRow>(live.release).await?;
         let release = row.ok_or_else(|| Error::not_found("release", live.release))?.value.release;
         let domains = self.repo().list::<Domain>(|query| query.of(app.id.to_string())).await?;
-        let hosts: BTreeSet<&str> = domains.iter().map(|row| row.value.host.as_str()).collect();
+        let domains = domains.iter().map(|row| ExportDomain {
+            host: row.value.host.as_str().to_owned(),
+            path: row.value.path.as_ref().map(|path| path.as_str().to_owned()),
+        });
         // What an image says of its port is known only where it was pulled.
         let plan = Plan { port: Some(container_port(&release)), ..release.plan };
         let input = ExportInput {
@@ -29,18 +32,10 @@ impl Handle<ExportApp> for Engine {
             settings: &release.settings,
             scale: app.scale,
             env: release.env.into_iter().map(|key| (key, ExportEnv::Secret)).collect(),
-            domains: hosts.into_iter().map(str::to_owned).collect(),
+            domains: domains.collect::<BTreeSet<_>>().into_iter().collect(),
             crons: Vec::new(),
             image: release.artifact.image.map(|image| image.to_string()),
         };
-        let mut export = self.inner.backends.planner.export(&input, op.to);
-        for domain in domains.iter().map(|row| &row.value) {
-            if let Some(path) = &domain.path {
-                export
-                    .notes
-                    .push(format!("{} leads to the app at {path} only; the export has the whole host.", domain.host));
-            }
-        }
-        Ok(export)
+        Ok(self.inner.backends.planner.export(&input, op.to))
     }
 }
