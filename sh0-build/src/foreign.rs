@@ -58,19 +58,21 @@ impl Foreign {
         let mut rest = source.unknown(&["$schema", "providers", "variables", "phases", "start"], &[]);
         let providers = source.words(&["providers"]);
         // `...` stands for what is detected.
-        self.language =
-            providers.first().filter(|_| !providers.iter().any(|name| name == DETECTED)).map(|name| language(name));
+        let detected = providers.iter().any(|name| name == DETECTED);
+        self.language = providers.first().filter(|_| !detected).map(|name| language(name));
+        let others = providers.iter().filter(|name| *name != DETECTED).skip(usize::from(!detected));
+        rest.extend(others.map(|name| format!("providers: {name}")));
         self.variables(source, &["variables"]);
         self.start = source.text(&["start", "cmd"]).or(self.start.take());
         rest.extend(source.unknown(&["cmd"], &["start"]));
-        for phase in source.keys(&["phases"]) {
-            let path = ["phases", phase.as_str()];
+        let steps = Steps::new(source, "phases", |phase| source.words(&["phases", phase, "dependsOn"]));
+        for phase in steps.in_order() {
+            let path = ["phases", phase];
             rest.extend(source.unknown(&["cmds", "aptPkgs", "dependsOn"], &path));
             self.packages
                 .extend(source.words(&[path[0], path[1], "aptPkgs"]).into_iter().filter(|name| name != DETECTED));
-            let commands = source.words(&[path[0], path[1], "cmds"]);
-            if !commands.is_empty() {
-                self.commands(&phase, commands, (source.at)(&path));
+            if let Some(commands) = source.list(&[path[0], path[1], "cmds"]) {
+                self.commands(&steps, phase, commands, (source.at)(&path));
             }
         }
         self.leave(source.file, &rest);
@@ -86,13 +88,17 @@ impl Foreign {
                 self.versions.push((tool, version, at));
             }
         }
-        for step in source.keys(&["steps"]) {
-            let path = ["steps", step.as_str()];
+        let inputs = |step: &str| {
+            let listed = source.get(&["steps", step, "inputs"]).and_then(|list| list.as_array());
+            listed.into_iter().flatten().filter_map(|input| input.get("step")?.as_str()).map(str::to_owned).collect()
+        };
+        let steps = Steps::new(source, "steps", inputs);
+        for step in steps.in_order() {
+            let path = ["steps", step];
             rest.extend(source.unknown(&["commands", "variables"], &path));
             self.variables(source, &[path[0], path[1], "variables"]);
-            let commands = source.words(&[path[0], path[1], "commands"]);
-            if !commands.is_empty() {
-                self.commands(&step, commands, (source.at)(&path));
+            if let Some(commands) = source.list(&[path[0], path[1], "commands"]) {
+                self.commands(&steps, step, commands, (source.at)(&path));
             }
         }
         rest.extend(source.unknown(&["startCommand", "aptPackages", "variables"], &["deploy"]));
@@ -132,19 +138,43 @@ impl Foreign {
         self.leave(source.file, &rest);
     }
 
-    fn commands(&mut self, step: &str, commands: Vec<String>, at: At) {
-        let detected = || (vec![DETECTED.to_owned()], at.clone());
-        match step {
-            "install" => self.install = Some((commands, at)),
-            "build" => self.build = Some((commands, at)),
-            // What runs before the packages.
-            "setup" => self.install.get_or_insert_with(detected).0.splice(0..0, commands).for_each(drop),
-            _ => self
-                .build
-                .get_or_insert_with(detected)
-                .0
-                .extend(commands.into_iter().filter(|command| command != DETECTED)),
+    /// Steps come in the order in which they run. One without commands does nothing.
+    fn commands(&mut self, steps: &Steps, step: &str, commands: Vec<String>, at: At) {
+        let (list, own) = match step {
+            "install" | "build" => (step, true),
+            _ if steps.needs("install", step) => ("install", false),
+            _ => ("build", false),
+        };
+        let place = if list == "install" { &mut self.install } else { &mut self.build };
+        let before = steps.needs(list, step);
+        let (told, _) = place.get_or_insert_with(|| (vec![DETECTED.to_owned()], at));
+        let detected = told.iter().position(|command| command == DETECTED);
+        // What another step has put there stays around it.
+        match detected {
+            Some(place) if own => told.splice(place..=place, commands).for_each(drop),
+            None if own => *told = commands,
+            Some(place) if before => told.splice(place..place, without_detected(commands)).for_each(drop),
+            _ => told.extend(without_detected(commands)),
         }
+    }
+
+    /// A variable that the other builder reads itself: nixpacks.com/docs/configuration/environment,
+    /// railpack.com/config/environment-variables.
+    fn told(&mut self, name: &str, value: &str, at: &At) -> bool {
+        let Some(what) = name.strip_prefix("NIXPACKS_").or_else(|| name.strip_prefix("RAILPACK_")) else {
+            return false;
+        };
+        match what {
+            "START_CMD" => self.start = Some((value.to_owned(), at.clone())),
+            "INSTALL_CMD" => self.install = Some((vec![value.to_owned()], at.clone())),
+            "BUILD_CMD" => self.build = Some((vec![value.to_owned()], at.clone())),
+            _ => match what.strip_suffix("_VERSION") {
+                Some("JDK") => self.versions.push(("java".to_owned(), value.to_owned(), at.clone())),
+                Some(tool) => self.versions.push((tool.to_ascii_lowercase(), value.to_owned(), at.clone())),
+                None => self.warnings.push(format!("{}: {name} has no place in a plan and is left out", at.file)),
+            },
+        }
+        true
     }
 
     fn variables(&mut self, source: &Source<'_>, path: &[&str]) {
@@ -152,8 +182,10 @@ impl Foreign {
             let own: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
             let value = source.text(&own).or_else(|| source.text(&[&own[..], &["value"]].concat()));
             match (name.parse::<EnvKey>(), value) {
-                (Ok(key), Some((value, _))) => {
-                    self.env.insert(key, value);
+                (Ok(key), Some((value, at))) => {
+                    if !self.told(key.as_str(), &value, &at) {
+                        self.env.insert(key, value);
+                    }
                 }
                 (Err(error), _) => self.warnings.push(format!(
                     "{}: the variable `{name}` is left out: {}",
@@ -175,27 +207,20 @@ impl Foreign {
     /// Puts what the files say in place of what was detected.
     pub(crate) fn apply(self, draft: &mut Draft) {
         draft.plan.warnings.extend(self.warnings);
-        for (list, told, name) in
-            [(&mut draft.plan.install, &self.install, "install"), (&mut draft.plan.build, &self.build, "build")]
-        {
-            if let Some((commands, _)) = told {
-                let detected = std::mem::take(list);
-                for command in commands {
-                    match command.as_str() {
-                        DETECTED => list.extend(detected.iter().cloned()),
-                        _ => list.push(command.clone()),
-                    }
+        for (told, name) in [(self.install, "install"), (self.build, "build")] {
+            let Some((commands, at)) = told else { continue };
+            let list = if name == "install" { &mut draft.plan.install } else { &mut draft.plan.build };
+            let detected = std::mem::take(list);
+            for command in commands {
+                match command.as_str() {
+                    DETECTED => list.extend(detected.iter().cloned()),
+                    _ => list.push(command),
                 }
             }
-            let _ = name;
-        }
-        for (told, name) in [(self.install, "install"), (self.build, "build")] {
-            if let Some((_, at)) = told {
-                let what = format!("{name} = as {} says", at.file);
-                draft.because_of(what, "the tree told another builder so", at);
-                // Commands of a person's may read anything.
-                draft.recipe.install_needs_source = true;
-            }
+            let what = format!("{name} = as {} says", at.file);
+            draft.because_of(what, "the tree told another builder so", at);
+            // Commands of a person's may read anything.
+            draft.recipe.install_needs_source = true;
         }
         if !self.env.is_empty() {
             let names: Vec<&str> = self.env.keys().map(EnvKey::as_str).collect();
@@ -221,6 +246,65 @@ impl Foreign {
             draft.because_of(format!("start_command = {command}"), "the tree told another builder so", at);
             draft.set_web(command);
         }
+    }
+}
+
+fn without_detected(commands: Vec<String>) -> impl Iterator<Item = String> {
+    commands.into_iter().filter(|command| command != DETECTED)
+}
+
+/// The steps of a build and what each of them needs.
+struct Steps(BTreeMap<String, Vec<String>>);
+
+impl Steps {
+    fn new(source: &Source<'_>, table: &str, needs: impl Fn(&str) -> Vec<String>) -> Steps {
+        let mut steps: BTreeMap<String, Vec<String>> =
+            source.keys(&[table]).into_iter().map(|step| (step.clone(), needs(&step))).collect();
+        // As it is where nobody says otherwise.
+        for (step, before) in [("install", "setup"), ("build", "install")] {
+            steps.entry(step.to_owned()).or_default().push(before.to_owned());
+        }
+        Steps(steps)
+    }
+
+    /// Every step, behind those that it needs.
+    fn in_order(&self) -> Vec<&str> {
+        let mut order = Vec::new();
+        // Steps that nothing needs come last.
+        let main = ["install", "build"].into_iter();
+        for step in main.chain(self.0.keys().map(String::as_str)) {
+            self.visit(step, &mut Vec::new(), &mut order);
+        }
+        order
+    }
+
+    fn visit<'s>(&'s self, step: &str, above: &mut Vec<&'s str>, order: &mut Vec<&'s str>) {
+        let Some((step, needs)) = self.0.get_key_value(step) else { return };
+        if above.contains(&step.as_str()) || order.contains(&step.as_str()) {
+            return;
+        }
+        above.push(step);
+        needs.iter().for_each(|need| self.visit(need, above, order));
+        above.pop();
+        order.push(step);
+    }
+
+    /// Whether `step` needs `other`, itself or through what it needs.
+    fn needs(&self, step: &str, other: &str) -> bool {
+        let mut seen = vec![step];
+        let mut next = 0;
+        while let Some(step) = seen.get(next).copied() {
+            next += 1;
+            for need in self.0.get(step).into_iter().flatten() {
+                if need == other {
+                    return true;
+                }
+                if !seen.contains(&need.as_str()) {
+                    seen.push(need);
+                }
+            }
+        }
+        false
     }
 }
 
@@ -260,6 +344,11 @@ impl Source<'_> {
             _ => return None,
         };
         (!text.is_empty()).then(|| (text, (self.at)(path)))
+    }
+
+    /// As [`words`](Self::words); `None` where there is no such list.
+    fn list(&self, path: &[&str]) -> Option<Vec<String>> {
+        self.get(path).filter(|value| value.is_array() || value.is_string()).map(|_| self.words(path))
     }
 
     /// A list of texts, or of tables whose `cmd` is one; a text is a list of one.
@@ -312,6 +401,48 @@ mod tests {
         let sh0_core::model::ImagePlan::Generated { dockerfile, .. } = plan.image else { panic!() };
         assert_eq!(dockerfile.matches(" ffmpeg").count(), 2, "{dockerfile}");
         assert!(!dockerfile.contains("a;b"));
+    }
+
+    #[test]
+    fn steps_run_in_their_order_or_not_at_all() {
+        let package = ("package.json", r#"{"scripts":{"start":"node a.js","build":"tsc"},"dependencies":{"a":"1"}}"#);
+        let lock = ("package-lock.json", "{}");
+        let steps = |file, text| plan(&[package, lock, (file, text)]);
+        let ordered = steps(
+            "nixpacks.toml",
+            "[phases.zcodegen]\ncmds = ['codegen']\ndependsOn = ['install']\n[phases.a]\ncmds = ['check']\n\
+             [phases.build]\ndependsOn = ['zcodegen']\n[phases.tools]\ncmds = ['tools']\n\
+             [phases.install]\ndependsOn = ['tools']\n",
+        );
+        assert_eq!(ordered.build, ["codegen", "npm run build", "check"]);
+        assert_eq!((ordered.install[0].as_str(), ordered.install.len()), ("tools", 2), "{:?}", ordered.install);
+        for (file, text) in [
+            ("nixpacks.toml", "[phases.build]\ncmds = []\n"),
+            ("railpack.json", r#"{"steps":{"build":{"commands":[]}}}"#),
+        ] {
+            let skipped = steps(file, text);
+            assert!(skipped.build.is_empty() && !skipped.install.is_empty(), "{skipped:?}");
+        }
+        let circle = steps(
+            "nixpacks.toml",
+            "[phases.b]\ncmds = ['b']\ndependsOn = ['c']\n[phases.c]\ncmds = ['c']\ndependsOn = ['b']\n",
+        );
+        assert_eq!(circle.build, ["npm run build", "c", "b"]);
+    }
+
+    #[test]
+    fn variables_of_another_builder_are_its_own() {
+        let plan = plan(&[
+            ("package.json", r#"{"scripts":{"start":"node a.js"},"dependencies":{"a":"1"}}"#),
+            (
+                "nixpacks.toml",
+                "providers = ['...', 'python']\n[variables]\nNIXPACKS_NODE_VERSION = '20'\nNIXPACKS_START_CMD = 'node b.js'\nNIXPACKS_PKGS = 'x'\nA = '1'\n",
+            ),
+        ]);
+        assert_eq!((plan.version.as_deref(), plan.start_command.as_deref()), (Some("20"), Some("node b.js")));
+        assert_eq!(plan.env.keys().filter(|key| key.as_str().starts_with("NIX")).count(), 0);
+        let said = plan.warnings.join("\n");
+        assert!(said.contains("providers: python") && said.contains("NIXPACKS_PKGS"), "{said}");
     }
 
     #[test]
