@@ -40,6 +40,56 @@ pub(crate) fn build_tool(command: &str) -> Option<&str> {
     })
 }
 
+/// The options of an interpreter that take the next word, and those that leave it without a file to start
+/// (nodejs.org/api/cli.html, docs.python.org/3/using/cmdline.html, php.net/features.commandline, bun.com/docs/cli/run).
+fn options(interpreter: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
+    const NODE: &[&str] = &[
+        "-r",
+        "--require",
+        "--import",
+        "--loader",
+        "--experimental-loader",
+        "-C",
+        "--conditions",
+        "--env-file",
+        "--env-file-if-exists",
+        "--title",
+        "--disable-warning",
+        "--unhandled-rejections",
+        "--tsconfig",
+        "--preload",
+        "--cwd",
+        "-P",
+        "--project",
+        "-O",
+        "--compiler-options",
+    ];
+    const EVALUATED: &[&str] =
+        &["-e", "--eval", "-p", "--print", "-pe", "--run", "--test", "-i", "--interactive", "-v", "--version"];
+    Some(match interpreter.rsplit('/').next()? {
+        "node" | "bun" | "tsx" | "ts-node" => (NODE, EVALUATED),
+        "python" | "python3" => (&["-W", "-X"], &["-m", "-c", "-V", "--version"]),
+        "ruby" => (&["-I", "-r", "-C", "-E"], &["-e", "-S", "-v"]),
+        "php" => (&["-d", "-c", "-t"], &["-S", "-r", "-a", "-v"]),
+        _ => return None,
+    })
+}
+
+/// The file that an interpreter starts, among its options: `server.js` of `-r dotenv/config server.js`. `words` stands
+/// behind it then.
+pub(crate) fn script<'c>(interpreter: &str, words: &mut impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let (with_value, without_file) = options(interpreter)?;
+    loop {
+        match words.next()? {
+            option if without_file.contains(&option) => return None,
+            option if with_value.contains(&option) => drop(words.next()?),
+            "--" => {}
+            option if option.starts_with('-') => {}
+            file => return Some(file),
+        }
+    }
+}
+
 /// Whether a command names the program at `path`, in the folder where it runs.
 pub(crate) fn names_path(command: &str, path: &str) -> bool {
     let words = command.split(|c: char| c.is_whitespace() || "&|;()'\"".contains(c));
@@ -69,6 +119,21 @@ mod tests {
             ("java -jar app.jar", None),
         ] {
             assert_eq!(build_tool(command), tool, "{command}");
+        }
+        for (command, file) in [
+            ("node server.js", Some("server.js")),
+            ("node -r dotenv/config --max-old-space-size=512 server.js --all", Some("server.js")),
+            ("node --import=tsx --env-file .env src/a.ts", Some("src/a.ts")),
+            ("/usr/bin/node --loader ts-node/esm a.ts", Some("a.ts")),
+            ("node -e 1", None),
+            ("node --require", None),
+            ("python -u -X dev app.py", Some("app.py")),
+            ("python3 -m http.server", None),
+            ("php -S 0.0.0.0:8000 -t public", None),
+            ("gunicorn app:app", None),
+        ] {
+            let mut words = command.split(' ');
+            assert_eq!(script(words.next().unwrap(), &mut words), file, "{command}");
         }
         assert!(names_path("sh -c './bin/worker --all'", "bin/worker"));
         assert!(!names_path("./bin/worker-2", "bin/worker"));

@@ -255,7 +255,7 @@ fn start_target(cx: &Context<'_>, hits: &mut Hits) {
     if cx.own_dockerfile().is_some() || command.contains("&&") || command.contains(';') || command.contains('$') {
         return;
     }
-    let mut words = command.split_whitespace().filter(|word| !word.contains('='));
+    let mut words = command.split_whitespace().skip_while(|word| word.contains('='));
     let interpreter = words.next().unwrap_or_default();
     let extensions: &[&str] = match interpreter.rsplit('/').next().unwrap_or_default() {
         "node" => &[".js", ".mjs", ".cjs"],
@@ -265,8 +265,8 @@ fn start_target(cx: &Context<'_>, hits: &mut Hits) {
         "bun" | "tsx" | "ts-node" => &[".ts", ".js", ".tsx"],
         _ => return,
     };
-    let Some(target) = words.find(|word| !word.starts_with('-')) else { return };
-    if matches!(target, "run" | "start" | "x") || target.starts_with('/') || target.contains("..") {
+    let Some(target) = crate::command::script(interpreter, &mut words) else { return };
+    if matches!(target, "run" | "start" | "x" | "watch") || target.starts_with('/') || target.contains("..") {
         return;
     }
     let target = target.trim_start_matches("./").trim_end_matches('/');
