@@ -85,7 +85,7 @@ pub(crate) const RUST: Base = Base {
 pub(crate) const BUN: Base = Base {
     stack: "bun",
     repository: "oven/bun",
-    versions: &["1.3"],
+    versions: &["1.0", "1.1", "1.2", "1.3"],
     default: "1.3",
     before: "",
     build: "-debian",

@@ -43,7 +43,7 @@ pub(super) fn commands(
     runner: &Runner,
 ) -> Vec<(String, &'static str, At)> {
     const WHOLE: &str = "builds the member that is the app, and what it needs";
-    let read = |folder: &str| Some(Json::read(root.files, &format!("{folder}/package.json"))?.ok()?);
+    let read = |folder: &str| Json::read(root.files, &format!("{folder}/package.json"))?.ok();
     let packages: Vec<Package<'_>> = folders
         .iter()
         .map(String::as_str)

@@ -3,7 +3,7 @@
 use super::Tree;
 use super::dev::DevOnly;
 use super::frameworks::Framework;
-use crate::draft::Draft;
+use crate::draft::{Draft, Pin, tool_versions, version_file};
 use crate::images;
 use crate::text::At;
 
@@ -40,11 +40,18 @@ pub(super) struct Runner {
     pub(super) manager: Manager,
     pub(super) plug_and_play: bool,
     pub(super) package: Option<String>,
+    /// The version of Bun that the tree asks for.
+    pub(super) bun: Option<Pin>,
 }
 
 impl Runner {
     pub(super) fn of(tree: &Tree<'_>, manager: Manager) -> Runner {
-        Runner { manager, plug_and_play: manager.plug_and_play(tree), package: manager.package(tree) }
+        Runner {
+            manager,
+            plug_and_play: manager.plug_and_play(tree),
+            package: manager.package(tree),
+            bun: bun_pin(tree),
+        }
     }
 }
 
@@ -285,9 +292,14 @@ impl Manager {
             Manager::Yarn => Some(format!("yarn@{}", pinned.unwrap_or("1.22.22"))),
             // Yarn 1 hands over to the release that the tree carries.
             Manager::Berry if own_release() => Some("yarn@1.22.22".into()),
-            Manager::Berry => Some(format!("@yarnpkg/cli-dist@{}", pinned.unwrap_or("4.10.3"))),
+            Manager::Berry => Some(format!("@yarnpkg/cli-dist@{}", pinned.unwrap_or_else(|| berry_release(tree)))),
             Manager::Pnpm => Some(format!("pnpm@{}", pinned.unwrap_or_else(|| pnpm_line(tree)))),
-            Manager::Bun => Some(format!("bun@{}", pinned.unwrap_or(images::BUN.default))),
+            Manager::Bun => {
+                let wanted = bun_pin(tree).map(|pin| pin.wanted);
+                let line = wanted.as_deref().and_then(|wanted| images::BUN.choose(wanted));
+                let exact = wanted.as_deref().filter(|wanted| is_version(wanted));
+                Some(format!("bun@{}", exact.or(line).unwrap_or(images::BUN.default)))
+            }
         }
     }
 
@@ -322,6 +334,42 @@ fn is_version(text: &str) -> bool {
     !text.is_empty()
         && text.starts_with(|c: char| c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c))
+}
+
+/// What asks for a version of Bun.
+fn bun_pin(tree: &Tree<'_>) -> Option<Pin> {
+    let named = |path: &[&str], by: &str, wanted: &str| Pin {
+        wanted: wanted.to_owned(),
+        by: by.to_owned(),
+        at: tree.manifest.at(path),
+    };
+    let manager = || {
+        let wanted = tree.manifest.str(&["packageManager"])?.strip_prefix("bun@")?;
+        // `bun@1.1.0+sha256.abc`
+        Some(named(&["packageManager"], "packageManager", wanted.split('+').next().unwrap_or(wanted)))
+    };
+    let engines = || Some(named(&["engines", "bun"], "engines.bun", tree.manifest.str(&["engines", "bun"])?));
+    manager()
+        .or_else(|| version_file(tree.files, ".bun-version"))
+        .or_else(|| tool_versions(tree.files, &["bun"]))
+        .or_else(engines)
+}
+
+/// The release of Yarn that writes lockfiles like this one: another would write it anew, which `--immutable` forbids
+/// (YN0028). Yarn 4.0 wrote checksums without the key of the cache in front.
+fn berry_release(tree: &Tree<'_>) -> &'static str {
+    let text = tree.files.head("yarn.lock").unwrap_or_default();
+    let value = |key: &str| text.lines().find_map(|line| line.trim().strip_prefix(key)).map(str::trim);
+    match (value("version:"), value("cacheKey:")) {
+        (Some("4"), Some("7")) => "2.4.2",
+        (Some("4"), _) => "3.0.2",
+        (Some("5"), _) => "3.1.1",
+        (Some("6"), _) => "3.8.7",
+        (Some("8"), _) if value("checksum:").is_some_and(|checksum| !checksum.contains('/')) => "4.0.2",
+        (Some("9"), _) => "4.14.1",
+        (Some("10"), _) => "4.18.1",
+        _ => "4.10.3",
+    }
 }
 
 /// The line of pnpm that writes lockfiles of this version, and so can read them.

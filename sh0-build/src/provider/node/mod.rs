@@ -369,14 +369,23 @@ fn pins(files: Files<'_>, manifest: Option<&Json>) -> Vec<Pin> {
     pins.extend(version_file(files, ".node-version"));
     pins.extend(tool_versions(files, &["nodejs", "node"]));
     let Some(manifest) = manifest else { return pins };
+    let runtime: &[&str] = &["devEngines", "runtime"];
     for (path, by) in [
         (&["volta", "node"][..], "volta.node of package.json"),
-        (&["devEngines", "runtime", "version"], "devEngines of package.json"),
+        (runtime, "devEngines of package.json"),
         (&["engines", "node"], "engines.node of package.json"),
     ] {
-        if let Some(wanted) = manifest.str(path) {
+        let wanted = if path == runtime { dev_engine(manifest) } else { manifest.str(path) };
+        if let Some(wanted) = wanted {
             pins.push(Pin { wanted: wanted.to_owned(), by: by.into(), at: manifest.at(path) });
         }
     }
     pins
+}
+
+/// The version of Node in `devEngines.runtime`, one runtime or a list of them (docs.npmjs.com, package.json).
+fn dev_engine(manifest: &Json) -> Option<&str> {
+    let runtime = manifest.get(&["devEngines", "runtime"])?;
+    let all = runtime.as_array().map_or(std::slice::from_ref(runtime), Vec::as_slice);
+    all.iter().find(|one| one.get("name").is_none_or(|name| name == "node"))?.get("version")?.as_str()
 }

@@ -3,7 +3,8 @@
 use super::frameworks::Framework;
 use super::manager::{Manager, Runner};
 use super::{ENTRIES, Tree};
-use crate::draft::{Draft, FixedPort, quote};
+use crate::command;
+use crate::draft::{Draft, FixedPort, Pin, quote};
 use crate::images;
 use crate::provider::listens;
 use crate::text::At;
@@ -80,15 +81,16 @@ fn direct(body: &str) -> Option<String> {
     (one_line && !counts_on_it).then(|| body.to_owned())
 }
 
-/// The file that `node FILE`, `bun FILE` or `bun run FILE` starts, with variables in front or without.
+/// The file that `node FILE`, `bun FILE` or `bun run FILE` starts, with variables in front or without, and options
+/// between them.
 fn entry_of(command: &str) -> Option<&str> {
     let mut words = command.split_whitespace().skip_while(|word| word.contains('='));
-    let file = match words.next()? {
-        "node" => words.next(),
-        "bun" => words.find(|word| *word != "run"),
-        _ => None,
-    };
-    file.filter(|_| words.next().is_none())
+    let interpreter = words.next().filter(|word| matches!(*word, "node" | "bun"))?;
+    let mut file = command::script(interpreter, &mut words)?;
+    if interpreter == "bun" && file == "run" {
+        file = command::script(interpreter, &mut words)?;
+    }
+    words.next().is_none().then_some(file)
 }
 
 /// What the start command needs in the image that ships, beyond Node and npm.
@@ -97,7 +99,8 @@ fn runs_with(draft: &mut Draft, runner: &Runner) {
     let program = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();
     match program {
         "bun" | "bunx" => {
-            draft.recipe.run = Some((&images::BUN, images::BUN.default.to_owned()));
+            let version = bun_version(draft, runner);
+            draft.recipe.run = Some((&images::BUN, version.to_owned()));
             draft.tool("bun", "Bun (npm install --global bun)");
         }
         "pnpm" | "yarn" => {
@@ -108,14 +111,31 @@ fn runs_with(draft: &mut Draft, runner: &Runner) {
     }
 }
 
+/// The line of Bun's images that the tree asks for.
+fn bun_version(draft: &mut Draft, runner: &Runner) -> &'static str {
+    let Some(Pin { wanted, by, at }) = &runner.bun else { return images::BUN.default };
+    match images::BUN.choose(wanted) {
+        Some(line) => {
+            draft.because_of(format!("bun = {line}"), format!("{by} asks for `{wanted}`"), at.clone());
+            line
+        }
+        None => {
+            let (known, taken) = (images::BUN.versions.join(", "), images::BUN.default);
+            draft.warn(format!(
+                "{by} asks for bun `{wanted}`, for which there is no base image (there are {known}); {taken} is taken"
+            ));
+            taken
+        }
+    }
+}
+
 /// What builds an app that Bun runs. Bun's own image has neither npm nor what npm installs: it serves Bun as the manager,
 /// and Node's the others.
 pub(super) fn built_for_bun(draft: &mut Draft, manager: Manager, node: String) {
     let recipe = &mut draft.recipe;
-    let by_bun = recipe.run.as_ref().is_some_and(|(base, _)| base.stack == images::BUN.stack);
-    if !by_bun || recipe.build.is_none() {
-        return;
-    }
+    let run = recipe.run.as_ref().filter(|(base, _)| base.stack == images::BUN.stack);
+    let Some((_, bun)) = run.filter(|_| recipe.build.is_some()) else { return };
+    let bun = format!("npm install --global --force bun@{bun}");
     if manager == Manager::Bun {
         recipe.build = recipe.run.clone();
         recipe.before_install.retain(|command| !command.contains(" bun@"));
@@ -123,7 +143,7 @@ pub(super) fn built_for_bun(draft: &mut Draft, manager: Manager, node: String) {
     }
     recipe.build = Some((&images::NODE, node));
     if !draft.plan.build.is_empty() {
-        recipe.before_install.push(format!("npm install --global --force bun@{}", images::BUN.default));
+        recipe.before_install.push(bun);
     }
 }
 
