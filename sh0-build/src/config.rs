@@ -190,7 +190,35 @@ impl Config {
         config.places =
             // What `[check]` allows is no part of a plan; `root` was heard before.
             KEYS.iter().filter(|key| !matches!(**key, "check" | "root") && toml.get(&[key]).is_some()).map(|&key| (key, toml.at(&[key]))).collect();
+        config.check_web()?;
         Ok(config)
+    }
+
+    /// The error for the value of a key.
+    pub(crate) fn wrong(&self, key: &str, reason: impl Into<String>, hint: impl Into<String>) -> Error {
+        let line = self.places.get(key).and_then(|at| at.line);
+        Error::invalid(format!("{}: {key}", place(line)), reason, hint)
+    }
+
+    /// One thing is said once: two keys for it would leave one of them unread.
+    fn check_web(&self) -> Result<()> {
+        let web = self.processes.iter().find(|(name, _)| name.as_str() == "web").map(|(_, command)| command);
+        match (&self.static_dir, &self.start_command, web) {
+            (Some(_), Some(_), _) => Err(self.wrong(
+                "static_dir",
+                "and start_command are both set",
+                "a folder of files is served, or a command started: keep one",
+            )),
+            (Some(_), None, Some(_)) => Err(self.wrong(
+                "static_dir",
+                "and processes.web are both set",
+                "a folder of files is served, or a command started: keep one",
+            )),
+            (None, Some(command), Some(web)) if command != web => {
+                Err(self.wrong("start_command", "and processes.web name two commands", "keep one"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Puts what the file says in place of what was detected.
@@ -198,32 +226,33 @@ impl Config {
         for (key, at) in &self.places {
             draft.because_of(format!("{key} = as {FILE} says"), "the owner wrote it down", at.clone());
         }
-        if let Some(name) = self.package_manager.filter(|name| draft.plan.package_manager.as_ref() != Some(name)) {
-            return Err(Error::invalid(
-                format!("{FILE}: package_manager"),
+        if let Some(name) =
+            self.package_manager.as_ref().filter(|name| draft.plan.package_manager.as_ref() != Some(name))
+        {
+            return Err(self.wrong(
+                "package_manager",
                 format!("a {} app cannot be installed by `{name}`", draft.plan.language),
                 "name one of npm, yarn, pnpm, bun for Node, of pip, uv, poetry, pdm, pipenv, conda for Python",
             ));
         }
-        for name in self.packages.unwrap_or_default() {
-            if !is_package(&name) {
-                return Err(Error::invalid(
-                    format!("{FILE}: packages"),
+        for name in self.packages.iter().flatten() {
+            if !is_package(name) {
+                return Err(self.wrong(
+                    "packages",
                     format!("`{name}` is not the name of a Debian package"),
                     "give names such as \"ffmpeg\": letters, digits, + - .",
                 ));
             }
-            draft.recipe.debian_packages.push(name);
+            draft.recipe.debian_packages.push(name.clone());
         }
-        if let Some(paths) = self.paths {
-            let parsed = paths.iter().map(|path| {
-                path.parse::<RelPath>()
-                    .map_err(|error| Error::invalid(format!("{FILE}: paths"), error.reason(), error.hint()))
-            });
+        if let Some(paths) = &self.paths {
+            let parsed = paths
+                .iter()
+                .map(|path| path.parse::<RelPath>().map_err(|error| self.wrong("paths", error.reason(), error.hint())));
             draft.plan.paths = parsed.collect::<Result<_>>()?;
         }
-        if let Some(version) = self.version {
-            set_version(draft, &version)?;
+        if let Some(version) = &self.version {
+            set_version(draft, version).map_err(|(reason, hint)| self.wrong("version", reason, hint))?;
         }
         let plan = &mut draft.plan;
         plan.framework = self.framework.or(plan.framework.take());
@@ -257,22 +286,14 @@ pub(crate) fn is_package(name: &str) -> bool {
 }
 
 /// The line of base images that `version` asks for.
-fn set_version(draft: &mut Draft, version: &str) -> Result<()> {
+fn set_version(draft: &mut Draft, version: &str) -> Result<(), (String, String)> {
     let language = &draft.plan.language;
     let Some(base) = images::of_language(language) else {
-        return Err(Error::invalid(
-            format!("{FILE}: version"),
-            format!("there are no versions of {language} to choose from"),
-            "remove the line",
-        ));
+        return Err((format!("there are no versions of {language} to choose from"), "remove the line".into()));
     };
     let Some(line) = base.choose(version) else {
         let hint = format!("there are {}", base.versions.join(", "));
-        return Err(Error::invalid(
-            format!("{FILE}: version"),
-            format!("there is no base image for {} {version}", base.stack),
-            hint,
-        ));
+        return Err((format!("there is no base image for {} {version}", base.stack), hint));
     };
     draft.use_version(base, line);
     Ok(())

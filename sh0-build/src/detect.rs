@@ -93,8 +93,8 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
         Some(root) => draft.said_in(&root.app.folder, |draft| Ok(image(app, draft)))?,
     };
     if let (Some(path), false) = (&config.dockerfile, own_image) {
-        return Err(Error::invalid(
-            "sh0.toml: dockerfile",
+        return Err(config.wrong(
+            "dockerfile",
             format!("there is no Dockerfile at `{path}`"),
             "name a file of the tree",
         ));
@@ -147,7 +147,7 @@ fn recognise(
         None => PROVIDERS.iter().copied().find(|provider| provider.recognises(files)),
         Some("shell") => None,
         Some("docker") if has_dockerfile => return Ok(docker_plan()),
-        Some(language) => Some(named(language)?),
+        Some(language) => Some(named(config, language)?),
     };
     if let Some(provider) = provider {
         return planned_by(provider, files, has_dockerfile);
@@ -209,12 +209,12 @@ fn is_known(language: &str) -> bool {
     PROVIDERS.iter().any(|provider| provider.language() == language)
 }
 
-fn named(language: &str) -> Result<&'static dyn Provider> {
+fn named(config: &Config, language: &str) -> Result<&'static dyn Provider> {
     PROVIDERS.iter().copied().find(|provider| provider.language() == language).ok_or_else(|| {
         let mut known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.language()).collect();
         known.extend(["shell", "docker (with a Dockerfile)"]);
-        Error::invalid(
-            "sh0.toml: language",
+        config.wrong(
+            "language",
             format!("there is no provider for `{language}`"),
             format!("there are {}", known.join(", ")),
         )

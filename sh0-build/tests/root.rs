@@ -259,8 +259,8 @@ fn errors_and_warnings_name_the_file_that_they_are_about() {
         for (text, field) in [
             ("port = 0\n", "sh0.toml:1: port"),
             ("prot = 1\n", "sh0.toml:1"),
-            ("dockerfile = \"nowhere\"\n", "sh0.toml: dockerfile"),
-            ("package_manager = \"zebra\"\n", "sh0.toml: package_manager"),
+            ("dockerfile = \"nowhere\"\n", "sh0.toml:1: dockerfile"),
+            ("package_manager = \"zebra\"\n", "sh0.toml:1: package_manager"),
         ] {
             tree.insert(format!("{folder}/sh0.toml"), text);
             let error = planned(&tree, Some(folder)).unwrap_err();
@@ -315,7 +315,7 @@ fn what_a_member_allows_and_blocks_is_in_its_own_file() {
     assert_eq!(report(&tree, None).fail_on, Some(FailOn::High));
     tree.insert("apps/web/sh0.toml", "[check]\nignore = [{ rule = \"SEC05\" }]\n");
     let broken = report(&tree, Some(root)).findings.into_iter().find(|finding| finding.rule == "ENV06").unwrap();
-    assert_eq!((broken.file.as_deref(), broken.line), (Some("apps/web/sh0.toml"), Some(1)));
+    assert_eq!((broken.file.as_deref(), broken.line), (Some("apps/web/sh0.toml"), Some(2)));
 }
 
 #[test]

@@ -248,12 +248,12 @@ impl<'a> App<'a> {
         }));
     }
 
-    /// The names of the variables that no file of an export carries: the app's, and those that the plan has, where no
-    /// Dockerfile of sh0 sets them.
+    /// The names of the variables that no file of an export carries: the app's, secrets of the tree, and all that the plan
+    /// has, where no Dockerfile of sh0 sets them.
     fn variables_beside(&self, dockerfile: bool) -> Vec<&str> {
         let plan = self.input.plan.env.keys().filter(|key| !dockerfile && key.as_str() != "PORT");
-        let keys: BTreeSet<&str> = plan.chain(self.input.env.keys()).map(|key| key.as_str()).collect();
-        keys.into_iter().collect()
+        let keys = plan.chain(self.input.env.keys()).map(EnvKey::as_str).chain(self.secrets());
+        keys.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The health check in whole seconds. No probe begins before the one before it may have ended.
