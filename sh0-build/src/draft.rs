@@ -216,6 +216,7 @@ impl Draft {
             into.build = plan.build;
         }
         into.start_command = plan.start_command;
+        into.processes.extend(plan.processes);
         into.static_dir = plan.static_dir;
         into.spa_fallback = plan.spa_fallback;
         into.reasons.extend(plan.reasons);
@@ -343,6 +344,15 @@ impl Draft {
             None => self.because(what, why),
         }
         self.plan.start_command = Some(command);
+    }
+
+    /// Adds the workers of a framework beside `web`: whoever has set them up has jobs that wait for them. A Procfile,
+    /// which lists its own, takes their place.
+    pub(crate) fn worker(&mut self, command: impl Into<String>, why: impl Into<String>, at: At) {
+        let (Some(_), Ok(name)) = (&self.plan.start_command, "worker".parse::<ProcessName>()) else { return };
+        let command = command.into();
+        self.because_of(format!("processes.worker = {command}"), why, at);
+        self.plan.processes.entry(name).or_insert(command);
     }
 
     /// Picks the image line for the version that the tree asks for, and notes why.

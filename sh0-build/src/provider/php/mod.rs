@@ -343,6 +343,10 @@ impl Tree<'_> {
             why: "which is a program of another platform",
         }));
         draft.start(command, "Apache in an image; on a host, the server that PHP has built in", Some(at));
+        if self.required("laravel/horizon").is_some() && self.files.is_file("config/horizon.php") {
+            let at = At::file("config/horizon.php");
+            draft.worker("php artisan horizon", "Horizon is required and set up", at);
+        }
         draft.env("PHP_CLI_SERVER_WORKERS", "4");
         draft.recipe.before_ship.extend(apache(&root));
     }

@@ -33,6 +33,39 @@ const FRAMEWORKS: &[(&str, &str)] = &[
 ];
 
 pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft) {
+    web(tree, draft);
+    if tree.dependency("celery").is_some() {
+        workers(tree, draft);
+    }
+}
+
+/// The workers of Celery, where a module holds its application. A package is enough of a name for its `celery` module
+/// (docs.celeryq.dev, First steps with Django).
+fn workers(tree: &Tree<'_>, draft: &mut Draft) {
+    let folders = tree.files.names("").into_iter().filter(|name| {
+        name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && tree.files.is_file(&format!("{name}/__init__.py"))
+    });
+    let inside =
+        folders.flat_map(|name| ["celery", "celery_app", "worker", "tasks"].map(|file| format!("{name}/{file}.py")));
+    let alone = ["celery_app.py", "celery_worker.py", "worker.py", "tasks.py"].map(str::to_owned);
+    let found = inside.chain(alone).find_map(|file| {
+        let text = tree.files.text(&file)?;
+        // Only a name of the module itself.
+        let (line, _) = find_line(&text, |line| {
+            !line.starts_with([' ', '\t', '#'])
+                && line.split_once('=').is_some_and(|(_, value)| value.contains("Celery("))
+        })?;
+        Some((file, line))
+    });
+    if let Some((file, line)) = found {
+        let module = file.trim_end_matches(".py").trim_end_matches("/celery").replace('/', ".");
+        let command = format!("celery --app {module} worker --loglevel INFO");
+        draft.worker(command, "Celery is among the dependencies, and this is its application", At::line(file, line));
+    }
+}
+
+fn web(tree: &Tree<'_>, draft: &mut Draft) {
     let framework = FRAMEWORKS.iter().find_map(|(name, package)| Some((*name, tree.dependency(package)?)));
     if let Some((name, at)) = &framework {
         draft.plan.framework = Some((*name).to_owned());
@@ -99,25 +132,34 @@ fn with_server(tree: &Tree<'_>, draft: &mut Draft, server: &'static str) {
     draft.plan.install.push(format!("{} {release}", super::manager::PIP));
 }
 
+/// The settings that manage.py names, and the files that settings in a folder share.
+fn settings(tree: &Tree<'_>) -> Vec<String> {
+    let named = tree.files.text("manage.py").and_then(|text| {
+        let (_, line) = find_line(&text, |line| line.contains("DJANGO_SETTINGS_MODULE"))?;
+        line.split(['"', '\'']).rev().nth(1).map(str::to_owned).filter(|module| is_dotted(module))
+    });
+    let Some(base) = named.map(|module| module.replace('.', "/")) else { return Vec::new() };
+    let mut files = vec![format!("{base}.py"), format!("{base}/base.py"), format!("{base}/__init__.py")];
+    if let Some((folder, _)) = base.rsplit_once('/').filter(|(folder, _)| folder.ends_with("settings")) {
+        files.extend(["base.py", "common.py", "__init__.py"].map(|file| format!("{folder}/{file}")));
+    }
+    files
+}
+
+fn is_dotted(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c))
+}
+
 /// `WSGI_APPLICATION` of the settings that manage.py names, else a package with a wsgi.py.
 fn django_application(tree: &Tree<'_>) -> Option<(String, At)> {
-    let dotted = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.".contains(c));
     let quoted = |line: &str| line.split(['"', '\'']).rev().nth(1).map(str::to_owned);
-    let settings = tree.files.text("manage.py").and_then(|text| {
-        let (_, line) = find_line(&text, |line| line.contains("DJANGO_SETTINGS_MODULE"))?;
-        quoted(line).filter(|module| dotted(module))
-    });
-    let file = settings.map(|module| module.replace('.', "/"));
-    let candidates = file
-        .into_iter()
-        .flat_map(|base| [format!("{base}.py"), format!("{base}/base.py"), format!("{base}/__init__.py")]);
-    for file in candidates {
+    for file in settings(tree) {
         let Some(text) = tree.files.text(&file) else { continue };
         let Some((line, found)) = find_line(&text, |line| line.trim_start().starts_with("WSGI_APPLICATION")) else {
             continue;
         };
         let module = quoted(found).and_then(|path| path.strip_suffix(".wsgi.application").map(str::to_owned));
-        if let Some(module) = module.filter(|module| dotted(module)) {
+        if let Some(module) = module.filter(|module| is_dotted(module)) {
             return Some((module, At::line(file, line)));
         }
     }
@@ -133,12 +175,14 @@ fn django_application(tree: &Tree<'_>) -> Option<(String, At)> {
 
 /// Where WhiteNoise serves what `collectstatic` gathered, it has to be gathered.
 fn collect_static(tree: &Tree<'_>, draft: &mut Draft, module: &str) {
-    let file = format!("{}/settings.py", module.replace('.', "/"));
-    let root = tree
-        .files
-        .text(&file)
-        .and_then(|text| find_line(&text, |line| line.starts_with("STATIC_ROOT")).map(|(line, _)| line));
-    if let (Some(line), Some(_)) = (root, tree.dependency("whitenoise")) {
+    let mut files = settings(tree);
+    files.push(format!("{}/settings.py", module.replace('.', "/")));
+    let root = files.into_iter().find_map(|file| {
+        let text = tree.files.text(&file)?;
+        let (line, _) = find_line(&text, |line| line.starts_with("STATIC_ROOT"))?;
+        Some((file, line))
+    });
+    if let (Some((file, line)), Some(_)) = (root, tree.dependency("whitenoise")) {
         let command = "python manage.py collectstatic --noinput".to_owned();
         draft.because_of(
             format!("build = {command}"),

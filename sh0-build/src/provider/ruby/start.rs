@@ -16,6 +16,31 @@ const GENERATORS: &[(&str, &str, &str)] = &[
 ];
 
 pub(super) fn find(files: Files<'_>, gems: Option<&Gems>, framework: Option<&str>, draft: &mut Draft) {
+    web(files, gems, framework, draft);
+    if gems.is_some_and(|gems| gems.named("sidekiq").is_some()) {
+        workers(files, draft);
+    }
+}
+
+/// Sidekiq where it is set up: it finds a Rails app by itself (github.com/sidekiq/sidekiq/wiki/Advanced-Options).
+fn workers(files: Files<'_>, draft: &mut Draft) {
+    let adapter = |file: &&str| {
+        let text = files.text(file)?;
+        let (line, _) = find_line(&text, |line| {
+            let line = line.trim_start();
+            !line.starts_with('#') && line.contains("queue_adapter") && line.contains(":sidekiq")
+        })?;
+        Some(At::line(*file, line))
+    };
+    let own = files.first(&["config/sidekiq.yml", "config/initializers/sidekiq.rb"]).map(At::file);
+    let rails = files.is_file("config/application.rb");
+    let at = own.or_else(|| ["config/application.rb", "config/environments/production.rb"].iter().find_map(adapter));
+    if let Some(at) = at.filter(|_| rails) {
+        draft.worker("bundle exec sidekiq", "Sidekiq is among the gems and set up", at);
+    }
+}
+
+fn web(files: Files<'_>, gems: Option<&Gems>, framework: Option<&str>, draft: &mut Draft) {
     let generator = GENERATORS.iter().find(|(name, ..)| Some(*name) == framework);
     if let (Some((name, command, dir)), Some(gems)) = (generator, gems) {
         draft.because_of(format!("build += {command}"), format!("{name} writes pages"), At::file(gems.file));
