@@ -273,7 +273,7 @@ impl Draft {
         let unmade = self.commands().find(|command| command.contains("target/release/")).cloned();
         if let Some(command) = unmade.filter(|_| self.plan.language == "rust") {
             self.warn(format!(
-                "`{command}` names what is not a binary of the package, and `target` is not shipped: start ./bin/NAME"
+                "`{command}` names a file in `target`, which stays in the build: start the binary in ./bin instead"
             ));
         }
     }
