@@ -216,7 +216,7 @@ impl Dockerfile<'_> {
     /// something else into it.
     fn run(&mut self, command: &str, secrets: &[EnvKey]) {
         let mounts = if self.options.buildkit { self.mounts(secrets) } else { String::new() };
-        let plain = !command.contains(['\n', '\r'])
+        let plain = !command.contains(char::is_control)
             && !command.contains("<<")
             && !command.starts_with(['-', '[', '#'])
             && !command.ends_with('\\');
@@ -284,8 +284,8 @@ impl Dockerfile<'_> {
         let lines: Vec<String> = everywhere
             .chain(only_here)
             .chain(home)
-            // A line end cannot be written; instances get the value from the platform.
-            .filter(|(_, value)| !value.contains(['\n', '\r']))
+            // A control character cannot be written; instances get the value from the platform.
+            .filter(|(_, value)| !value.contains(char::is_control))
             .map(|(key, value)| format!("ENV {key}={}", env_value(value)))
             .collect();
         lines.iter().for_each(|line| self.line(line));

@@ -118,7 +118,8 @@ pub fn error(error: &Error, json: bool) -> String {
         return serde_json::to_string(&error.problem("")).unwrap_or_default();
     }
     let hints = error.fields().iter().map(|field| &field.hint).filter(|hint| !hint.is_empty());
-    hints.fold(format!("error: {}", error.detail()), |text, hint| format!("{text}\nhint: {hint}"))
+    let text = hints.fold(format!("error: {}", error.detail()), |text, hint| format!("{text}\nhint: {hint}"));
+    text.replace('\t', " ").split('\n').map(plain).collect::<Vec<_>>().join("\n")
 }
 
 /// A value in one line: `a, b` of a list, `a=1, b=2` of a map; things in a list by their names.
@@ -133,9 +134,10 @@ pub fn word(value: &Value) -> String {
     }
 }
 
-/// A text in one line, without what could drive a terminal.
+/// A text in one line, without what could drive a terminal or turn the order of its letters (Unicode's UAX #9).
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+    let turns = |c: &char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|c| !c.is_control() && !turns(c)).collect()
 }
 
 /// `FILE:LINE`.
@@ -269,7 +271,9 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
-        assert_eq!(word(&json!({ "reason": "a\u{1b}[2Jb\n" })), "reason=a[2Jb");
+        assert_eq!(word(&json!({ "reason": "a\u{1b}[2Jb\n\u{202e}" })), "reason=a[2Jb");
+        let refused = Error::invalid("sh0.toml", "no \u{1b}[31m\u{7}key\n  - a", "write b\u{202e}");
+        assert_eq!(error(&refused, false), "error: sh0.toml: no [31mkey\n  - a\nhint: write b");
     }
 
     #[test]

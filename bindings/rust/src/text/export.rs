@@ -2,6 +2,8 @@
 
 use sh0_core::model::{Export, ExportFile};
 
+use super::plain;
+
 /// The platform's own file, as it is; several below their names. What the image is built from is left out.
 ///
 /// ```
@@ -9,9 +11,9 @@ use sh0_core::model::{Export, ExportFile};
 ///
 /// let file = |path: &str, contents: &str| ExportFile { path: path.into(), contents: contents.into() };
 /// let files = vec![file("compose.yaml", "name: shop\n"), file("Dockerfile", "FROM scratch\n")];
-/// let export = Export { target: ExportTarget::Compose, files, notes: vec![] };
+/// let export = Export { target: ExportTarget::Compose, files, notes: vec!["\u{1b}[31m".into()] };
 /// assert_eq!(sh0::text::export(&export, false), "name: shop\n");
-/// assert_eq!(sh0::text::export_notes(&export), ["compose.yaml needs Dockerfile beside it"]);
+/// assert_eq!(sh0::text::export_notes(&export), ["compose.yaml needs Dockerfile beside it", "[31m"]);
 /// ```
 pub fn export(export: &Export, _colour: bool) -> String {
     let own: Vec<&ExportFile> = export.files.iter().filter(|file| !file.is_build()).collect();
@@ -27,5 +29,6 @@ pub fn export_notes(export: &Export) -> Vec<String> {
     let names = |files: &[&ExportFile]| files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ");
     let beside = (!build.is_empty()).then(|| format!("{} needs {} beside it", names(&own), names(&build)));
     let said = |note: &&String| own.iter().any(|file| file.contents.contains(note.as_str()));
-    beside.into_iter().chain(export.notes.iter().filter(|note| !said(note)).cloned()).collect()
+    let notes = export.notes.iter().filter(|note| !said(note)).map(|note| plain(note));
+    beside.into_iter().chain(notes).collect()
 }
