@@ -25,6 +25,9 @@ const WORDS: &[&str] = &[
     "WORKDIR",
 ];
 
+/// More stages than this are not read: what a stage is based on is looked up among all of them.
+const MAX_STAGES: usize = 200;
+
 /// A Dockerfile, as far as it can be read.
 #[derive(Debug, Default)]
 pub(crate) struct Dockerfile {
@@ -143,6 +146,10 @@ impl Dockerfile {
                     continue;
                 }
             };
+            if instruction.word == "FROM" && file.stages.len() == MAX_STAGES {
+                file.errors.push((number, format!("there are more than {MAX_STAGES} stages")));
+                break;
+            }
             if matches!(instruction.word.as_str(), "RUN" | "COPY" | "ADD") {
                 for (end, tabs) in heredocs(&instruction.rest) {
                     let mut body = String::new();
@@ -228,6 +235,9 @@ impl Dockerfile {
 
     /// Variables of `ARG`s before the first `FROM`, where they have a default.
     fn expand(&self, text: &str) -> String {
+        if !text.contains('$') {
+            return text.to_owned();
+        }
         let args: BTreeMap<String, String> = self
             .instructions
             .iter()
@@ -374,6 +384,14 @@ fn unquote(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn stages_without_end_are_not_read() {
+        let file = Dockerfile::parse(&"FROM a AS a\nRUN b\n".repeat(80_000));
+        assert_eq!((file.stages.len(), file.instructions.len()), (MAX_STAGES, 2 * MAX_STAGES));
+        assert_eq!(file.errors, [(401, "there are more than 200 stages".to_owned())]);
+        assert_eq!(file.image(&file.stages[0]), "a");
+    }
 
     #[test]
     fn real_files_are_read() {

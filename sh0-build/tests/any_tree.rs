@@ -360,3 +360,22 @@ fn paths_of_a_tree_stay_inside_it() {
         assert!(tree.bytes(path, 10).is_none() && tree.kind(path).is_none() && tree.names(path).is_empty(), "{path:?}");
     }
 }
+
+#[test]
+fn what_repeats_without_end_is_cut() {
+    let lines: String = (0..60_000).map(|number| format!("p{number}: x\n")).collect();
+    let tree = MemoryTree::from([("Procfile", lines)]);
+    let many = plan_tree(&tree, &AppSettings::default(), &Options::default()).unwrap();
+    assert_eq!(many.processes.len(), 200);
+    assert!(many.warnings.iter().any(|warning| warning.starts_with("Procfile:201 ")), "{:?}", many.warnings);
+
+    let patterns = vec!["**/**/**/**/**/**"; 200];
+    let mut tree = MemoryTree::default();
+    tree.insert("package.json", serde_json::json!({ "workspaces": patterns, "scripts": { "start": "x" } }).to_string());
+    for folder in 0..29 {
+        (0..28).for_each(|inner| tree.insert(format!("f{folder}/g{inner}/package.json"), "{}"));
+    }
+    let begun = std::time::Instant::now();
+    plan_tree(&tree, &AppSettings::default(), &Options::default()).unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+}

@@ -1,5 +1,7 @@
 //! Workspaces of npm, yarn, pnpm and bun: their members, and which of them is the app.
 
+use std::collections::BTreeSet;
+
 use super::Tree;
 use super::build;
 use super::framework;
@@ -47,9 +49,14 @@ pub(super) fn folders(files: Files<'_>, manifest: Option<&Json>) -> Vec<String> 
 pub(crate) fn expand(files: Files<'_>, patterns: &[String], manifest: &str) -> Vec<String> {
     let clean = |pattern: &str| pattern.trim_start_matches("./").trim_end_matches('/').to_owned();
     let mut found: Vec<String> = Vec::new();
-    for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')).take(200) {
+    let mut seen = BTreeSet::new();
+    let different = patterns.iter().filter(|pattern| !pattern.starts_with('!') && seen.insert(pattern.as_str()));
+    for pattern in different.take(200) {
         let mut heads = vec![String::new()];
-        for part in clean(pattern).split('/') {
+        let pattern = clean(pattern);
+        let mut parts: Vec<&str> = pattern.split('/').collect();
+        parts.dedup_by(|next, part| *next == "**" && *part == "**");
+        for part in parts {
             let mut next: Vec<String> = Vec::new();
             for head in heads.into_iter().take(MAX_MEMBERS) {
                 let join = |name: &str| if head.is_empty() { name.to_owned() } else { format!("{head}/{name}") };
@@ -85,6 +92,9 @@ pub(crate) fn expand(files: Files<'_>, patterns: &[String], manifest: &str) -> V
                     part => next.push(join(part)),
                 }
             }
+            // In order, so that each is looked at once.
+            next.sort();
+            next.dedup();
             heads = next;
         }
         found.extend(

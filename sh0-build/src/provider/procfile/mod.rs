@@ -10,6 +10,9 @@ use crate::images;
 use crate::text::{At, lines};
 use crate::tree::Files;
 
+/// More processes than this are left out.
+const MAX_PROCESSES: usize = 200;
+
 /// What a Procfile says.
 #[derive(Default)]
 pub(crate) struct Procfile {
@@ -26,6 +29,12 @@ impl Procfile {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
+            }
+            if procfile.processes.len() == MAX_PROCESSES {
+                procfile.warnings.push(format!(
+                    "Procfile:{number} and what follows is left out: it names more than {MAX_PROCESSES} processes"
+                ));
+                break;
             }
             match line.split_once(':').map(|(name, command)| (name.trim(), command.trim())) {
                 Some((name, command)) if is_name(name) && !command.is_empty() => {
