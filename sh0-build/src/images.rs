@@ -367,8 +367,8 @@ pub(crate) fn of_language(language: &str) -> Option<&'static Base> {
 pub fn default_images() -> BTreeMap<&'static str, String> {
     let options = Options::default();
     [
-        NODE, PYTHON, GO, RUST, BUN, DEBIAN, PHP, COMPOSER, RUBY, JAVA, MAVEN, GRADLE, TOMCAT, DENO, ELIXIR,
-        DOTNET_SDK, DOTNET,
+        NODE, PYTHON, ZOLA, CONDA, GO, RUST, BUN, DEBIAN, PHP, COMPOSER, RUBY, JAVA, MAVEN, GRADLE, TOMCAT, DENO,
+        ELIXIR, DOTNET_SDK, DOTNET, GLEAM, DART, SWIFT, CRYSTAL, LEIN, CLOJURE, HASKELL,
     ]
     .iter()
     .map(|base| (base.stack, base.run_image(base.default, &options)))
@@ -378,6 +378,16 @@ pub fn default_images() -> BTreeMap<&'static str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_stack_has_a_default_image() {
+        let known = default_images();
+        let source = include_str!("images.rs").split("mod tests").next().unwrap_or_default();
+        let named =
+            |before: &str| source.split(before).skip(1).filter_map(|rest| rest.split('"').next()).collect::<Vec<_>>();
+        let stacks = [named("stack: \""), named("plain(\"")].concat();
+        assert!(stacks.len() > 20 && stacks.iter().all(|stack| known.contains_key(stack)), "{stacks:?}");
+    }
 
     #[test]
     fn versions_find_their_line() {

@@ -183,6 +183,19 @@ fn variables_of_the_tree_are_named_where_nothing_carries_them() {
 }
 
 #[test]
+fn vercel_is_told_its_own_name_of_a_framework() {
+    let shapes = shapes::all();
+    let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "single-page").unwrap();
+    for (name, slug) in [("cra", "\"create-react-app\""), ("next", "\"nextjs\""), ("vite", "\"vite\""), ("own", "null")]
+    {
+        shape.plan.framework = Some(name.to_owned());
+        let made = export(&shape.input(), ExportTarget::Vercel);
+        let text = made.file("vercel.json").unwrap();
+        assert!(text.contains(&format!("\"framework\": {slug}")), "{name}: {text}");
+    }
+}
+
+#[test]
 fn checks_and_limits_are_what_the_target_takes() {
     let shapes = shapes::all();
     let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "checked-and-limited").unwrap();

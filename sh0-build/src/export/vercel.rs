@@ -4,40 +4,70 @@ use serde_json::{Value, json};
 
 use super::{App, Written};
 
-/// sh0's framework, Vercel's slug.
-const FRAMEWORKS: &[(&str, &str)] = &[
-    ("next", "nextjs"),
-    ("nextjs", "nextjs"),
-    ("nuxt", "nuxtjs"),
-    ("astro", "astro"),
-    ("vite", "vite"),
-    ("sveltekit", "sveltekit"),
-    ("svelte-kit", "sveltekit"),
-    ("remix", "remix"),
-    ("gatsby", "gatsby"),
-    ("angular", "angular"),
-    ("react-router", "react-router"),
-    ("docusaurus", "docusaurus-2"),
-    ("eleventy", "eleventy"),
-    ("create-react-app", "create-react-app"),
-    ("vue", "vue"),
-    ("hugo", "hugo"),
-    ("jekyll", "jekyll"),
-    ("solidstart", "solidstart-1"),
-    ("vitepress", "vitepress"),
-    ("vuepress", "vuepress"),
-    ("express", "express"),
-    ("fastify", "fastify"),
-    ("hono", "hono"),
-    ("nestjs", "nestjs"),
-    ("nest", "nestjs"),
-    ("fastapi", "fastapi"),
-    ("flask", "flask"),
-    ("nitro", "nitro"),
-    ("koa", "koa"),
-    ("h3", "h3"),
-    ("elysia", "elysia"),
+/// Frameworks that Vercel calls as sh0 does.
+const SAME: &[&str] = &[
+    "angular",
+    "astro",
+    "blitzjs",
+    "brunch",
+    "django",
+    "dojo",
+    "eleventy",
+    "elysia",
+    "ember",
+    "express",
+    "fastapi",
+    "fasthtml",
+    "fastify",
+    "flask",
+    "gatsby",
+    "gridsome",
+    "h3",
+    "hexo",
+    "hono",
+    "hugo",
+    "hydrogen",
+    "ionic-angular",
+    "ionic-react",
+    "jekyll",
+    "koa",
+    "nestjs",
+    "nitro",
+    "parcel",
+    "polymer",
+    "preact",
+    "react-router",
+    "redwoodjs",
+    "remix",
+    "saber",
+    "sanity",
+    "sapper",
+    "stencil",
+    "storybook",
+    "sveltekit",
+    "tanstack-start",
+    "umijs",
+    "vite",
+    "vitepress",
+    "vue",
+    "vuepress",
+    "xmcp",
+    "zola",
 ];
+
+/// The others: sh0's name, Vercel's.
+const OTHERS: &[(&str, &str)] = &[
+    ("cra", "create-react-app"),
+    ("docusaurus", "docusaurus-2"),
+    ("next", "nextjs"),
+    ("nuxt", "nuxtjs"),
+    ("solidstart", "solidstart-1"),
+];
+
+fn slug(framework: &str) -> Option<&'static str> {
+    let other = OTHERS.iter().find(|(name, _)| *name == framework).map(|(_, slug)| *slug);
+    other.or_else(|| SAME.iter().copied().find(|name| *name == framework))
+}
 
 pub(super) fn export(app: &App<'_>) -> Written {
     let plan = app.input.plan;
@@ -45,11 +75,7 @@ pub(super) fn export(app: &App<'_>) -> Written {
         app.headline("Vercel"),
         "Vercel runs functions and serves files: it runs no container and no process that stays.".to_owned(),
     ];
-    let slug = plan
-        .framework
-        .as_deref()
-        .and_then(|name| FRAMEWORKS.iter().find(|(known, _)| *known == name))
-        .map(|(_, slug)| *slug);
+    let slug = plan.framework.as_deref().and_then(slug);
     let mut file = json!({ "framework": slug });
     let mut set = |key: &str, value: Value| file[key] = value;
     if !plan.install.is_empty() {
