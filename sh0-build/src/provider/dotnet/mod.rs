@@ -242,7 +242,8 @@ impl Project {
         recipe.build_env.extend([("DOTNET_CLI_TELEMETRY_OPTOUT", "1"), ("DOTNET_NOLOGO", "1")]);
         recipe.run = Some((&images::DOTNET, version));
         recipe.ship = vec!["out".into()];
-        recipe.ignore.extend(["**/bin", "**/obj", "out"].map(str::to_owned));
+        // Pages bring libraries with folders of this name.
+        recipe.ignore.extend(["**/bin", "**/obj", "!**/wwwroot/**/bin", "out"].map(str::to_owned));
     }
 }
 

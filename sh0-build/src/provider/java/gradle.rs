@@ -84,7 +84,8 @@ pub(super) fn plan(files: Files<'_>, draft: &mut Draft) {
 
     draft.recipe.build = Some((wrapper.image(&version), version.clone()));
     draft.recipe.run = Some((&images::JAVA, version.clone()));
-    draft.recipe.ignore.extend(["**/.gradle", "**/build"].map(str::to_owned));
+    // A package of the source may have this name.
+    draft.recipe.ignore.extend(["**/.gradle", "**/build", "!**/src/**/build"].map(str::to_owned));
     let options = options(named);
     let start = match &made {
         Made::Quarkus => format!("java {options} -jar {built}/quarkus-app/quarkus-run.jar"),

@@ -69,7 +69,8 @@ pub(super) fn plan(files: Files<'_>, draft: &mut Draft) -> Result<()> {
 
     draft.recipe.build = Some((&images::MAVEN, version.clone()));
     draft.recipe.run = Some((if start.tomcat { &images::TOMCAT } else { &images::JAVA }, version));
-    draft.recipe.ignore.push("**/target".into());
+    // A package of the source may have this name.
+    draft.recipe.ignore.extend(["**/target", "!**/src/**/target"].map(str::to_owned));
     let target = if folder.is_empty() { "target".to_owned() } else { format!("{folder}/target") };
     if start.tomcat {
         draft.recipe.trim.push(format!("mv {target}/*.war app.war"));

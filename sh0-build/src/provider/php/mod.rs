@@ -114,7 +114,8 @@ impl Tree<'_> {
         }
         self.optimise(draft, framework, installs);
         self.serve(draft, framework);
-        draft.recipe.ignore.push("vendor".into());
+        // Committed packages are all there is, where nothing installs them.
+        draft.recipe.ignore.extend(installs.then(|| "vendor".into()));
         if framework == Some("laravel") {
             draft.recipe.ignore.extend(["storage/logs/*.log", "bootstrap/cache/*.php"].map(str::to_owned));
         }
