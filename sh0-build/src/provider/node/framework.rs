@@ -61,6 +61,11 @@ fn folder_of(tree: &Tree<'_>, framework: &Framework, folder: &str) -> String {
                 None => folder.to_owned(),
             }
         }
+        "cra" => {
+            let build = tree.script("build").unwrap_or_default();
+            let told = argument(build, "BUILD_PATH").and_then(|dir| self::folder(&dir));
+            told.unwrap_or_else(|| folder.to_owned())
+        }
         "ionic-react" if tree.dependency("react-scripts").is_some() => "build".to_owned(),
         "astro" | "vite" | "ionic-react" => configured(tree, folder),
         _ => folder.to_owned(),
@@ -95,19 +100,22 @@ fn starts_server(tree: &Tree<'_>, framework: &Framework) -> bool {
 
 const NEXT_CONFIG: [&str; 3] = ["next.config.js", "next.config.mjs", "next.config.ts"];
 
-/// `output: 'export'` writes pages; `standalone` a server of its own ([`standalone`]).
+/// `output: 'export'` writes pages, to `distDir` where that is said; `standalone` a server of its own ([`standalone`]).
 fn next(tree: &Tree<'_>) -> Output {
-    match next_output(tree, "export") {
-        Some(at) => Output::Files { dir: "out".into(), spa: false, at },
-        None => Output::Unknown,
-    }
+    let Some(at) = next_output(tree, "export") else { return Output::Unknown };
+    let moved = next_option(tree, "distDir").and_then(|(dir, _)| folder(&dir));
+    Output::Files { dir: moved.unwrap_or_else(|| "out".into()), spa: false, at }
 }
 
 fn next_output(tree: &Tree<'_>, value: &str) -> Option<At> {
+    next_option(tree, "output").filter(|(said, _)| said == value).map(|(_, at)| at)
+}
+
+/// What the configuration of Next.js says, and where.
+fn next_option(tree: &Tree<'_>, key: &str) -> Option<(String, At)> {
     NEXT_CONFIG.iter().find_map(|file| {
-        let text = tree.files.text(file)?;
-        let (line, _) = find_line(&text, |line| option(line, "output", value))?;
-        Some(At::line(*file, line))
+        let (line, value) = option(&code(&tree.files.text(file)?), key)?;
+        Some((value, At::line(*file, line)))
     })
 }
 
@@ -140,14 +148,21 @@ fn told_to_server(start: &str) -> Option<String> {
 }
 
 fn nuxt(tree: &Tree<'_>, at: At) -> Output {
+    let second = ["dependencies", "devDependencies"]
+        .into_iter()
+        .find_map(|section| tree.manifest.str(&[section, "nuxt"]))
+        .is_some_and(|range| range.trim_start_matches(['^', '~', '=', 'v']).split('.').next() == Some("2"));
     if tree.script("build").is_some_and(|text| text.contains("nuxt generate")) {
         let at = tree.manifest.at(&["scripts", "build"]);
-        return Output::Files { dir: ".output/public".into(), spa: false, at };
+        // Nuxt 2 has no Nitro (v2.nuxt.com/docs, `generate`).
+        let dir = if second { "dist" } else { ".output/public" };
+        return Output::Files { dir: dir.into(), spa: false, at };
     }
-    if tree.script("start").is_some_and(|start| !start.starts_with("nuxt")) {
-        return Output::Unknown;
+    match tree.script("start") {
+        Some(start) if !start.starts_with("nuxt") => Output::Unknown,
+        _ if second => Output::Server { command: "nuxt start".into(), at },
+        _ => Output::Server { command: "node .output/server/index.mjs".into(), at },
     }
-    Output::Server { command: "node .output/server/index.mjs".into(), at }
 }
 
 fn astro(tree: &Tree<'_>, at: At) -> Output {
@@ -155,6 +170,19 @@ fn astro(tree: &Tree<'_>, at: At) -> Output {
         return Output::Server { command: "node dist/server/entry.mjs".into(), at };
     }
     Output::Files { dir: configured(tree, "dist"), spa: false, at }
+}
+
+/// Adapters of SvelteKit that write no server which runs by itself (svelte.dev/docs/kit/adapters).
+pub(super) fn without_server(tree: &Tree<'_>) -> Option<String> {
+    const ADAPTERS: &[&str] = &["auto", "vercel", "netlify", "cloudflare", "cloudflare-workers"];
+    if tree.dependency("@sveltejs/adapter-node").is_some() {
+        return None;
+    }
+    let names = ADAPTERS.iter().map(|name| format!("@sveltejs/adapter-{name}"));
+    let adapter = names.into_iter().find(|name| tree.dependency(name).is_some())?;
+    Some(format!(
+        "{adapter} writes no server that can be started here; use @sveltejs/adapter-node in svelte.config.js, or adapter-static for pages"
+    ))
 }
 
 fn sveltekit(tree: &Tree<'_>, at: At) -> Output {
@@ -194,7 +222,8 @@ fn angular(tree: &Tree<'_>) -> Option<String> {
     crate::detect::is_dir_name(&dir).then_some(dir)
 }
 
-/// `outDir: 'www'` in the configuration of Vite or Astro.
+/// Where Vite or Astro write: as the script `build` says (`vite build --outDir www`), else their configuration
+/// (`outDir: 'www'`).
 fn configured(tree: &Tree<'_>, default: &str) -> String {
     let names = [
         "vite.config.js",
@@ -206,17 +235,141 @@ fn configured(tree: &Tree<'_>, default: &str) -> String {
         "astro.config.js",
     ];
     let texts = names.into_iter().filter_map(|name| tree.files.text(name));
-    let dir = texts.filter_map(|text| {
-        let (_, line) = find_line(&text, |line| line.trim_start().starts_with("outDir"))?;
-        let value = line.split_once(':')?.1.trim().trim_end_matches(',').trim();
-        let quoted = value.strip_prefix(['\'', '"'])?.strip_suffix(['\'', '"'])?;
-        Some(quoted.trim_start_matches("./").trim_end_matches('/').to_owned())
-    });
-    dir.into_iter().find(|dir| crate::detect::is_dir_name(dir)).unwrap_or_else(|| default.to_owned())
+    let mut dirs = tree
+        .script("build")
+        .and_then(|build| argument(build, "--outDir"))
+        .into_iter()
+        .chain(texts.filter_map(|text| Some(option(&code(&text), "outDir")?.1)));
+    dirs.find_map(|dir| folder(&dir)).unwrap_or_else(|| default.to_owned())
 }
 
-/// `output: 'export'`, however it is spaced and quoted.
-fn option(line: &str, key: &str, value: &str) -> bool {
-    let squeezed: String = line.split("//").next().unwrap_or_default().split_whitespace().collect();
-    [format!("{key}:'{value}'"), format!("{key}:\"{value}\"")].iter().any(|text| squeezed.contains(text))
+/// The word behind an option of a command, or behind its `=`.
+fn argument(command: &str, option: &str) -> Option<String> {
+    let mut words = command.split_whitespace().skip_while(|word| !word.starts_with(option));
+    let value = match words.next()?.strip_prefix(option)? {
+        "" => words.next()?,
+        rest => rest.strip_prefix('=')?,
+    };
+    Some(value.trim_matches(['"', '\'']).to_owned())
+}
+
+/// A folder of the tree, as a configuration names it.
+fn folder(text: &str) -> Option<String> {
+    let dir = text.trim_start_matches("./").trim_end_matches('/');
+    crate::detect::is_dir_name(dir).then(|| dir.to_owned())
+}
+
+/// `output: 'export'`, however it is spaced and quoted, in text without comments: the line and the value.
+fn option(code: &str, key: &str) -> Option<(u32, String)> {
+    code.match_indices(key).find_map(|(start, _)| {
+        let inside_a_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.' | '-');
+        if code[..start].ends_with(inside_a_word) {
+            return None;
+        }
+        let rest = code[start + key.len()..].trim_start_matches(['"', '\'']);
+        let value = rest.trim_start().strip_prefix(':')?.trim_start();
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
+        let value = value[1..].split(quote).next()?;
+        Some((crate::text::line_at(code, start), value.to_owned()))
+    })
+}
+
+/// A script without its comments; every line stays where it is.
+fn code(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut quote = None;
+    while let Some(c) = chars.next() {
+        match (quote, c, chars.peek()) {
+            (Some(_), '\\', Some(_)) => {
+                code.push(c);
+                code.extend(chars.next());
+                continue;
+            }
+            (Some(open), _, _) if c == open || c == '\n' && open != '`' => quote = None,
+            (None, '"' | '\'' | '`', _) => quote = Some(c),
+            (None, '/', Some('/')) => {
+                while chars.peek().is_some_and(|c| *c != '\n') {
+                    chars.next();
+                }
+                continue;
+            }
+            (None, '/', Some('*')) => {
+                chars.next();
+                let mut last = ' ';
+                for c in chars.by_ref() {
+                    if c == '\n' {
+                        code.push(c);
+                    }
+                    if (last, c) == ('*', '/') {
+                        break;
+                    }
+                    last = c;
+                }
+                continue;
+            }
+            _ => {}
+        }
+        code.push(c);
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::Json;
+    use crate::tree::{Files, MemoryTree};
+
+    /// The folder that is served, or the command that starts a server.
+    fn written(manifest: &str, files: &[(&str, &str)]) -> String {
+        let mut memory = MemoryTree::from([("package.json", manifest)]);
+        files.iter().for_each(|(name, text)| memory.insert(*name, *text));
+        let files = Files(&memory);
+        let tree = Tree { files, manifest: Json::read(files, "package.json").unwrap().unwrap() };
+        match output(&tree, find(&tree).map(|(framework, _)| framework)) {
+            Output::Files { dir, .. } => dir,
+            Output::Server { command, .. } => command,
+            Output::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    #[test]
+    fn folders_and_servers_are_where_the_tree_says() {
+        let next = r#"{ "scripts": { "start": "next start" }, "dependencies": { "next": "15" } }"#;
+        let vite = r#"{ "scripts": { "build": "vite build" }, "devDependencies": { "vite": "7" } }"#;
+        for (manifest, files, expected) in [
+            (next, &[("next.config.js", "module.exports = { output: 'export' }")][..], "out"),
+            (next, &[("next.config.mjs", "const a = {\n  output: \"export\",\n  distDir: './dist/',\n}")], "dist"),
+            (next, &[("next.config.js", "/*\n output: \"export\",\n*/ module.exports = {}")], "unknown"),
+            (next, &[("next.config.js", "module.exports = {\n  // output: 'export'\n}")], "unknown"),
+            (next, &[("next.config.js", "const a = 'http://b'; module.exports = { output : `export` }")], "out"),
+            (vite, &[], "dist"),
+            (vite, &[("vite.config.ts", "export default { build: { outDir: \"build\" } }")], "build"),
+            (vite, &[("vite.config.ts", "export default {\n  build: {\n    outDir: './www',\n  } }")], "www"),
+            (vite, &[("vite.config.ts", "export default { build: { outDir: '../x' /* outDir: 'y' */ } }")], "dist"),
+            (
+                r#"{ "scripts": { "build": "tsc && vite build --outDir ./x" }, "devDependencies": { "vite": "7" } }"#,
+                &[("vite.config.ts", "export default { build: { outDir: 'build' } }")],
+                "x",
+            ),
+            (r#"{ "scripts": { "build": "vite build --outDir=y/z" }, "dependencies": { "vite": "7" } }"#, &[], "y/z"),
+            (
+                r#"{ "scripts": { "build": "BUILD_PATH='./out' react-scripts build" },
+                    "dependencies": { "react-scripts": "5" } }"#,
+                &[],
+                "out",
+            ),
+            (r#"{ "dependencies": { "nuxt": "^2.17.0" }, "scripts": { "start": "nuxt start" } }"#, &[], "nuxt start"),
+            (r#"{ "dependencies": { "nuxt": "^2.17.0" }, "scripts": { "start": "node a.js" } }"#, &[], "unknown"),
+            (r#"{ "dependencies": { "nuxt": "2" }, "scripts": { "build": "nuxt generate" } }"#, &[], "dist"),
+            (
+                r#"{ "dependencies": { "nuxt": "^3" }, "scripts": { "start": "nuxt start" } }"#,
+                &[],
+                "node .output/server/index.mjs",
+            ),
+        ] {
+            assert_eq!(written(manifest, files), expected, "{manifest} {files:?}");
+        }
+    }
 }

@@ -238,6 +238,8 @@ impl Tree<'_> {
             Output::Server { command, at } => {
                 draft.start(command, "the framework writes its server there", Some(at));
                 draft.env("HOST", "0.0.0.0");
+                let kit = framework.filter(|framework| framework.name == "sveltekit");
+                kit.and_then(|_| framework::without_server(self)).into_iter().for_each(|warning| draft.warn(warning));
             }
             Output::Unknown => {
                 let started = start::find(self, draft, runner, framework);
