@@ -23,10 +23,12 @@ pub(crate) fn program(command: &str) -> Option<&str> {
 /// The tool that builds, where a command runs it: images that only run what was built are without it.
 pub(crate) fn build_tool(command: &str) -> Option<&str> {
     parts(command).find_map(|words| {
-        let program = words.first()?.trim_start_matches("./");
+        let program = *words.first()?;
         let builds = match program {
-            "go" | "cargo" | "mvn" | "mvnw" | "gradle" | "gradlew" | "mix" | "swift" | "crystal" | "shards"
-            | "stack" | "cabal" | "dart" | "zig" => true,
+            // Wrappers lie in the tree.
+            "./mvnw" | "./gradlew" | "mvnw" | "gradlew" => true,
+            "go" | "cargo" | "mvn" | "gradle" | "mix" | "swift" | "crystal" | "shards" | "stack" | "cabal" | "dart"
+            | "zig" => true,
             // `dotnet app.dll` needs the runtime alone.
             "dotnet" => {
                 matches!(
@@ -36,7 +38,7 @@ pub(crate) fn build_tool(command: &str) -> Option<&str> {
             }
             _ => false,
         };
-        builds.then_some(program)
+        builds.then(|| program.trim_start_matches("./"))
     })
 }
 
@@ -116,6 +118,7 @@ mod tests {
             ("dotnet run --urls http://*:$PORT", Some("dotnet")),
             ("dotnet app.dll", None),
             ("./server --mode go", None),
+            ("./stack serve", None),
             ("java -jar app.jar", None),
         ] {
             assert_eq!(build_tool(command), tool, "{command}");
