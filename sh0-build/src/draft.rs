@@ -232,6 +232,7 @@ impl Draft {
         }
         self.recipe.before_ship.extend(recipe.before_ship);
         self.recipe.fixed_port = recipe.fixed_port;
+        self.recipe.stand_ins.extend(recipe.stand_ins);
         if recipe.run.is_some() {
             self.recipe.build = recipe.run.clone();
             self.recipe.run = recipe.run;

@@ -242,6 +242,7 @@ impl Tree<'_> {
                 kit.and_then(|_| framework::without_server(self)).into_iter().for_each(|warning| draft.warn(warning));
             }
             Output::Unknown => {
+                start::stand_ins(self, draft, runner);
                 let started = start::find(self, draft, runner, framework);
                 if !started && !builds && (self.files.is_file("index.html") || self.files.is_file("public/index.html"))
                 {

@@ -4,7 +4,7 @@ use super::frameworks::Framework;
 use super::manager::{Manager, Runner};
 use super::{ENTRIES, Tree};
 use crate::command;
-use crate::draft::{Draft, FixedPort, Pin, quote};
+use crate::draft::{Draft, FixedPort, Pin, StandIn, quote};
 use crate::images;
 use crate::provider::listens;
 use crate::text::At;
@@ -22,12 +22,8 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, runner: &Runner, framewor
     for script in ["start:prod", "start:production", "start"] {
         let Some(body) = tree.script(script).filter(|_| script == "start" || production) else { continue };
         let at = tree.manifest.at(&["scripts", script]);
-        let before = tree.script(&format!("pre{script}"));
-        // Yarn's Plug'n'Play resolves packages only for what yarn itself starts.
-        let direct = |body: &str| direct(body).filter(|_| !runner.plug_and_play);
-        match direct(body).filter(|_| before.is_none_or(|before| direct(before).is_some())) {
+        match inlined(tree, runner, script) {
             Some(command) => {
-                let command = before.map(|before| format!("{before} && {command}")).unwrap_or(command);
                 let why = format!(
                     "the script `{script}`, without {} in between, which would swallow SIGTERM",
                     manager.name()
@@ -69,6 +65,38 @@ fn bun_entry(tree: &Tree<'_>, draft: &mut Draft) -> bool {
     draft.start(format!("bun {file}"), "the usual name of the first script", Some(At::file(file)));
     listens_on(tree.files, draft, file);
     true
+}
+
+/// What a script runs, with the script before it: without a manager in between.
+fn inlined(tree: &Tree<'_>, runner: &Runner, script: &str) -> Option<String> {
+    // Yarn's Plug'n'Play resolves packages only for what yarn itself starts.
+    let direct = |body: &str| direct(body).filter(|_| !runner.plug_and_play);
+    let command = direct(tree.script(script)?)?;
+    match tree.script(&format!("pre{script}")) {
+        Some(before) => Some(format!("{} && {command}", direct(before)?)),
+        None => Some(command),
+    }
+}
+
+/// Lets a Procfile that runs scripts through a manager run what they run, as `start` does.
+pub(super) fn stand_ins(tree: &Tree<'_>, draft: &mut Draft, runner: &Runner) {
+    if !tree.files.is_file("Procfile") {
+        return;
+    }
+    let scripts = tree.manifest.get(&["scripts"]).and_then(|scripts| scripts.as_object());
+    for script in scripts.into_iter().flat_map(|scripts| scripts.keys()) {
+        let Some(runs) = inlined(tree, runner, script) else { continue };
+        let short = ["npm", "yarn", "pnpm"].into_iter().filter(|manager| *manager != "npm" || script == "start");
+        let ways = short
+            .map(|manager| format!("{manager} {script}"))
+            .chain(["npm", "yarn", "pnpm", "bun"].into_iter().map(|manager| format!("{manager} run {script}")));
+        draft.recipe.stand_ins.extend(ways.map(|says| StandIn {
+            says,
+            runs: runs.clone(),
+            arguments: None,
+            why: "which would swallow SIGTERM",
+        }));
+    }
 }
 
 /// The script's own command: with `node_modules/.bin` in `PATH` a shell runs it as the manager would, and nothing stands
