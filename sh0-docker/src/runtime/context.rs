@@ -161,6 +161,10 @@ mod tests {
         );
         assert_eq!(paths("**/node_modules\nsub/*.md\n.env"), ["a.txt", ".sh0/Dockerfile"]);
         assert_eq!(paths("*\n!sub\nsub/node_modules"), ["sub/drop.md", "sub/keep.md", ".sh0/Dockerfile"]);
+        assert_eq!(
+            paths("**/node_modules\n!**/sub/**/node_modules\n**/*.md\n**/.env"),
+            ["a.txt", "sub/node_modules/y.js", ".sh0/Dockerfile"]
+        );
     }
 
     #[tokio::test]
