@@ -33,6 +33,8 @@ const IGNORED: &[&str] = &[
     "**/.pypirc",
     "**/.git-credentials",
     "**/.docker/config.json",
+    // What it says is planned already, and it may say secrets.
+    "**/sh0.toml",
 ];
 
 /// What lies in many folders and no program reads when it runs.
@@ -70,7 +72,7 @@ pub(crate) fn render(files: Files<'_>, draft: &Draft) -> String {
         }
     }
     if draft.plan.static_dir.is_some() && recipe.build.is_none() {
-        lines.extend(["sh0.toml", "Staticfile", "Procfile"].map(str::to_owned));
+        lines.extend(["Staticfile", "Procfile"].map(str::to_owned));
     }
     // Pages may bring the packages that they load; nothing installs them anew.
     let keeps_packages = recipe.build.is_none() && draft.plan.language == "static";
@@ -88,7 +90,7 @@ pub(crate) fn run_time_entries(files: Files<'_>, binary: &str, is_source: impl F
         let lower = name.to_ascii_lowercase();
         lower.ends_with(".md") || PAPERS.iter().any(|paper| lower.starts_with(paper))
     };
-    let ignored = |name: &str| never_enters(name) || matches!(name, "target" | "sh0.toml" | "docs");
+    let ignored = |name: &str| never_enters(name) || matches!(name, "target" | "docs");
     // The owner's own ignore file may take anything away; a COPY of what is not there fails.
     if files.is_file(".dockerignore") {
         return Vec::new();

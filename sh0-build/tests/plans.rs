@@ -243,7 +243,8 @@ fn what_logs_in_and_what_is_secret_stays_out_of_images() {
     assert!(dockerfile.contains("/app/page.html") && !dockerfile.contains("key.pem"), "{dockerfile}");
 
     let env = "[env]\nSTRIPE_SECRET_KEY = 'sk_live_4eC39Hq'\nSECRET_KEY_BASE = 'dummy'\nTITLE = 'Shop'";
-    let (dockerfile, _, warnings) = planned(&[("package.json", bare), ("sh0.toml", env)]);
+    let (dockerfile, dockerignore, warnings) = planned(&[("package.json", bare), ("sh0.toml", env)]);
+    assert!(dockerignore.lines().any(|line| line == "**/sh0.toml"), "{dockerignore}");
     assert!(!dockerfile.contains("STRIPE") && warnings.contains("STRIPE_SECRET_KEY"), "{dockerfile}\n{warnings}");
     assert!(dockerfile.contains("ENV SECRET_KEY_BASE=dummy\nENV TITLE=Shop\n"), "{dockerfile}");
 }
