@@ -16,6 +16,7 @@ mod eol;
 mod facts;
 mod ignore;
 mod image;
+mod image_layers;
 mod judge;
 mod locks;
 mod network;
