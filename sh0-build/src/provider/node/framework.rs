@@ -33,7 +33,7 @@ pub(super) fn output(tree: &Tree<'_>, framework: Option<&Framework>) -> Output {
         "astro" => astro(tree, at),
         "sveltekit" => sveltekit(tree, at),
         "tanstack-start" => tanstack(tree, at),
-        "react-router" | "remix" => single_page(tree, at),
+        "react-router" | "remix" => single_page(tree),
         "angular" if tree.dependency("@angular/ssr").is_some() && !starts_server(tree, framework) => {
             let dir = angular(tree).unwrap_or_default();
             let dir = dir.strip_suffix("/browser").unwrap_or(&dir).to_owned();
@@ -196,7 +196,7 @@ fn sveltekit(tree: &Tree<'_>, at: At) -> Output {
 }
 
 /// `ssr: false` in the router's configuration makes one page for all addresses.
-fn single_page(tree: &Tree<'_>, _at: At) -> Output {
+fn single_page(tree: &Tree<'_>) -> Output {
     for file in ["react-router.config.ts", "react-router.config.js", "vite.config.ts", "vite.config.js"] {
         let Some(text) = tree.files.text(file) else { continue };
         if let Some((line, _)) = find_line(&text, |line| line.replace(' ', "").contains("ssr:false")) {
