@@ -1,7 +1,8 @@
 //! The `.dockerignore` of an image, and which entries of a tree are there when it runs.
 
 use crate::detect::is_dir_name;
-use crate::draft::{Draft, Recipe};
+use crate::draft::Draft;
+use crate::recipe::Recipe;
 use crate::tree::Files;
 
 /// What never enters a build: history, what is installed or built anew, secrets, keys.

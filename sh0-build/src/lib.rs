@@ -60,6 +60,7 @@ mod export;
 mod foreign;
 mod images;
 mod provider;
+mod recipe;
 mod render;
 mod root;
 mod rules;

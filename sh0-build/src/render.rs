@@ -14,8 +14,9 @@ use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, SecretMount, exec_line, shel
 use crate::command;
 use crate::detect::is_dir_name;
 use crate::dockerignore;
-use crate::draft::{Borrow, Draft, Recipe};
+use crate::draft::Draft;
 use crate::images::{self, Base};
+use crate::recipe::{Borrow, Recipe};
 use crate::root::below;
 use crate::rules::is_secret_variable;
 use crate::tree::Files;

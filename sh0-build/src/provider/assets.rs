@@ -2,8 +2,9 @@
 
 use super::Provider;
 use super::node::Node;
-use crate::draft::{Borrow, Draft};
+use crate::draft::Draft;
 use crate::images;
+use crate::recipe::Borrow;
 use crate::text::Json;
 use crate::tree::Files;
 

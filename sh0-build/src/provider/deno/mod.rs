@@ -3,8 +3,9 @@
 use sh0_core::Result;
 
 use super::{Provider, listens};
-use crate::draft::{Draft, FixedPort, refuse, tool_versions, version_file};
+use crate::draft::{Draft, refuse, tool_versions, version_file};
 use crate::images;
+use crate::recipe::FixedPort;
 use crate::text::{At, Json, find_line};
 use crate::tree::Files;
 

@@ -4,9 +4,10 @@ use super::frameworks::Framework;
 use super::manager::{Manager, Runner};
 use super::{ENTRIES, Tree};
 use crate::command;
-use crate::draft::{Draft, FixedPort, Pin, StandIn, quote};
+use crate::draft::{Draft, Pin, quote};
 use crate::images;
 use crate::provider::listens;
+use crate::recipe::{FixedPort, StandIn};
 use crate::text::At;
 use crate::tree::Files;
 

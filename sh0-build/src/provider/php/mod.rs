@@ -7,8 +7,9 @@ use sh0_core::Result;
 
 use super::{Procfile, Provider, assets};
 use crate::detect::is_dir_name;
-use crate::draft::{Borrow, Draft, Pin, StandIn, refuse, tool_versions, version_file};
+use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
 use crate::images;
+use crate::recipe::{Borrow, StandIn};
 use crate::text::{At, Json};
 use crate::tree::Files;
 

@@ -3,7 +3,8 @@
 use sh0_core::model::OWN_PORT;
 
 use super::{ENTRIES, SCRIPTS, Tree};
-use crate::draft::{Draft, FixedPort, quote};
+use crate::draft::{Draft, quote};
+use crate::recipe::FixedPort;
 use crate::text::{At, find_line, lines};
 
 /// Frameworks by package, the more deciding ones first: Gradio brings FastAPI, FastAPI brings Starlette.

@@ -4,8 +4,9 @@ use sh0_core::Result;
 
 use super::Provider;
 use crate::detect::is_dir_name;
-use crate::draft::{Borrow, Draft};
+use crate::draft::Draft;
 use crate::images;
+use crate::recipe::Borrow;
 use crate::text::{At, find_line, lines};
 use crate::tree::Files;
 
