@@ -203,18 +203,14 @@ impl Config {
     /// One thing is said once: two keys for it would leave one of them unread.
     fn check_web(&self) -> Result<()> {
         let web = self.processes.iter().find(|(name, _)| name.as_str() == "web").map(|(_, command)| command);
-        match (&self.static_dir, &self.start_command, web) {
-            (Some(_), Some(_), _) => Err(self.wrong(
-                "static_dir",
-                "and start_command are both set",
-                "a folder of files is served, or a command started: keep one",
-            )),
-            (Some(_), None, Some(_)) => Err(self.wrong(
-                "static_dir",
-                "and processes.web are both set",
-                "a folder of files is served, or a command started: keep one",
-            )),
-            (None, Some(command), Some(web)) if command != web => {
+        let command = self.start_command.as_ref();
+        if self.static_dir.is_some() && command.or(web).is_some() {
+            let other = if command.is_some() { "start_command" } else { "processes.web" };
+            let hint = "a folder of files is served, or a command started: keep one";
+            return Err(self.wrong("static_dir", format!("and {other} are both set"), hint));
+        }
+        match command.zip(web) {
+            Some((command, web)) if command != web => {
                 Err(self.wrong("start_command", "and processes.web name two commands", "keep one"))
             }
             _ => Ok(()),

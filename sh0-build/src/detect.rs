@@ -300,7 +300,7 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
         .collect();
     for key in secret {
         draft.warn(format!(
-            "the tree writes down the secret {key}: only instances get it, no image, build or export does; set it with `sh0 env set`, and take it out of the tree"
+            "the tree writes down the secret {key}: instances get it, and no image and no export has it; set it with `sh0 env set`, and take it out of the tree"
         ));
     }
     if !own_image {

@@ -140,9 +140,9 @@ impl Draft {
                 command::names_path(command, &program.path)
                     || program.name.as_ref().is_some_and(|name| command::runs(command, name))
             };
-            let Some(by) = self.commands().find(named).cloned() else { continue };
+            let Some(by) = commands(&self.plan).find(named).cloned() else { continue };
             // An owner's own build makes what it makes.
-            let Some(at) = self.plan.build.iter().position(|build| build.starts_with(&program.follows)) else { return };
+            let Some(at) = self.plan.build.iter().position(|build| build.starts_with(&program.follows)) else { break };
             self.because(format!("build += {}", program.build), format!("`{by}` runs it"));
             self.plan.build[at] += &format!(" && {}", program.build);
             let ship = &mut self.recipe.ship;
@@ -156,18 +156,13 @@ impl Draft {
                 self.path(folder);
             }
         }
-        let unmade = self.commands().find(|command| command.contains("target/release/")).cloned();
-        if let Some(command) = unmade.filter(|_| self.plan.language == "rust") {
+        let Some(folder) = self.recipe.unshipped else { return };
+        let named = commands(&self.plan).find(|command| command.contains(folder)).cloned();
+        if let Some(command) = named {
             self.warn(format!(
-                "`{command}` names a file in `target`, which stays in the build: start the binary in ./bin instead"
+                "`{command}` names a file in `{folder}`, which stays in the build: start the binary in ./bin instead"
             ));
         }
-    }
-
-    /// All that is run: the start command, the processes, the release command.
-    pub(crate) fn commands(&self) -> impl Iterator<Item = &String> {
-        let plan = &self.plan;
-        plan.start_command.iter().chain(plan.processes.values()).chain(&plan.release_command)
     }
 
     /// The port of the script that is started, if it is still the one that was looked at.
@@ -326,6 +321,11 @@ fn in_folder(folder: &str, command: &str) -> String {
 pub(crate) fn start_within(member: Option<&str>, path: &str) -> String {
     let command = format!("./{path}");
     member.map_or_else(|| command.clone(), |folder| in_folder(folder, &command))
+}
+
+/// All that is run: the start command, the processes, the release command.
+pub(crate) fn commands(plan: &Plan) -> impl Iterator<Item = &String> {
+    plan.start_command.iter().chain(plan.processes.values()).chain(&plan.release_command)
 }
 
 /// A version that the tree asks for, and where.

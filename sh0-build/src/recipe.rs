@@ -55,6 +55,8 @@ pub(crate) struct Recipe {
     pub(crate) stand_ins: Vec<StandIn>,
     /// What the build makes too, where a command names it.
     pub(crate) programs: Vec<Program>,
+    /// Where the build leaves programs that are not shipped from there.
+    pub(crate) unshipped: Option<&'static str>,
     /// Where the tool that builds keeps what it needs of itself, when that is shipped: its variable and the folder.
     pub(crate) tool_home: Option<(&'static str, &'static str)>,
     /// A command runs the tool that builds: it is shipped with the source.

@@ -14,7 +14,7 @@ use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, SecretMount, exec_line, shel
 use crate::command;
 use crate::detect::is_dir_name;
 use crate::dockerignore;
-use crate::draft::Draft;
+use crate::draft::{Draft, commands};
 use crate::images::{self, Base};
 use crate::recipe::{Borrow, Recipe};
 use crate::root::below;
@@ -42,21 +42,19 @@ fn settle(draft: &mut Draft) {
     if recipe.run.is_none() {
         recipe.run = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
     }
-    let commands = !plan.install.is_empty() || !plan.build.is_empty() || !recipe.ship_system.is_empty();
-    if recipe.build.is_none() && commands {
+    let builds = !plan.install.is_empty() || !plan.build.is_empty() || !recipe.ship_system.is_empty();
+    if recipe.build.is_none() && builds {
         recipe.build = recipe.run.clone();
     }
     if let Some(enough) = &recipe.ship_for {
-        let mut told = plan.start_command.iter().chain(plan.processes.values()).chain(&plan.release_command);
-        match told.any(|command| command != enough) {
+        match commands(plan).any(|command| command != enough) {
             true => recipe.ship.clear(),
             false => recipe.trim.clear(),
         }
     }
     // `go run main.go` of a Procfile needs what built it.
-    let tool = plan.start_command.iter().chain(plan.processes.values()).chain(&plan.release_command);
-    let tool = tool.into_iter().find_map(|command| Some((command::build_tool(command)?, command)));
-    if let (Some((tool, command)), true) = (tool, commands && plan.static_dir.is_none()) {
+    let tool = commands(plan).find_map(|command| Some((command::build_tool(command)?, command)));
+    if let (Some((tool, command)), true) = (tool, builds && plan.static_dir.is_none()) {
         recipe.run = recipe.build.clone();
         recipe.ship.clear();
         recipe.ship_tool = true;
@@ -65,7 +63,7 @@ fn settle(draft: &mut Draft) {
         let warning = format!("`{command}` starts `{tool}`: the toolchain and the source are shipped with it");
         draft.plan.warnings.push(warning);
     }
-    if !commands {
+    if !builds {
         recipe.build = None;
         recipe.ship.clear();
     }

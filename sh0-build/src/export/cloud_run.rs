@@ -2,7 +2,10 @@
 //! (run.googleapis.com, v1).
 
 use super::yaml::{Map, Node, body, comments, texts};
-use super::{App, LONGEST_PROBE, Probing, Written};
+use super::{App, Probing, Written};
+
+/// Seconds: of one probe, and of all until the instance has failed.
+const LONGEST_PROBE: u64 = 240;
 
 pub(super) fn export(app: &App<'_>) -> Written {
     let mut export = Written::default();
@@ -71,6 +74,7 @@ fn service(app: &App<'_>, command: Option<&str>, replicas: u32, image: &str) -> 
         None => Map::new().with("tcpSocket", Map::new().with("port", u64::from(app.port))),
     };
     let Probing { period, timeout, tries } = app.probing();
+    let (period, timeout) = (period.min(LONGEST_PROBE), timeout.min(LONGEST_PROBE));
     let probe = probe
         .with("periodSeconds", period)
         .with("failureThreshold", tries.clamp(1, (LONGEST_PROBE / period).max(1)))

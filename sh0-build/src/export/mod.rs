@@ -74,9 +74,6 @@ struct App<'a> {
     release: Option<String>,
 }
 
-/// What Cloud Run takes: of one probe, and of all until the instance has failed.
-const LONGEST_PROBE: u64 = 240;
-
 /// Seconds between probes, seconds for one, and how many may fail while the app starts.
 struct Probing {
     period: u64,
@@ -259,8 +256,8 @@ impl<'a> App<'a> {
     /// The health check in whole seconds. No probe begins before the one before it may have ended.
     fn probing(&self) -> Probing {
         let health = &self.input.settings.health;
-        let timeout = health.timeout.0.div_ceil(1000).clamp(1, LONGEST_PROBE);
-        let period = health.interval.0.div_ceil(1000).clamp(timeout, LONGEST_PROBE);
+        let timeout = health.timeout.0.div_ceil(1000).max(1);
+        let period = health.interval.0.div_ceil(1000).max(timeout);
         let tries = health.start_period.0.div_ceil(period * 1000).max(1) + u64::from(health.retries);
         Probing { period, timeout, tries }
     }

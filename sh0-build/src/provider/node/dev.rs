@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::draft::Draft;
+use crate::draft::{Draft, commands};
 use crate::text::Json;
 
 /// Programs that bear another name than the package they come with.
@@ -117,7 +117,7 @@ impl DevOnly {
 pub(crate) fn keep_needed(draft: &mut Draft) {
     let Some(dev) = draft.recipe.dev_only.take() else { return };
     let needed = |command: &String| Some(format!("`{command}` needs {}", dev.needed_by(command)?));
-    let Some(why) = draft.commands().find_map(needed) else { return };
+    let Some(why) = commands(&draft.plan).find_map(needed) else { return };
     let plan = &mut draft.plan;
     let mut kept = false;
     // An install that somebody wrote down stays as it is.

@@ -316,7 +316,7 @@ impl Manager {
         }
     }
 
-    /// Drops what only the build needed. Not for frameworks whose servers import it at run time.
+    /// What drops what only the build needed. Not for frameworks whose servers import it at run time.
     pub(super) fn prune(self, tree: &Tree<'_>, framework: Option<&Framework>) -> Option<&'static str> {
         if framework.is_some_and(|framework| framework.keeps_dev) || tree.manifest.get(&["workspaces"]).is_some() {
             return None;

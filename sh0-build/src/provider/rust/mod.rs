@@ -160,6 +160,7 @@ fn build(files: Files<'_>, manifest: &Toml, version: String, draft: &mut Draft) 
     let top = shipped.split('/').next().filter(|_| member.is_some());
     recipe(files, manifest, draft, top.unwrap_or(&shipped));
     draft.recipe.build = Some((&images::RUST, version));
+    draft.recipe.unshipped = Some("target/release/");
 }
 
 /// What starts a binary where Cargo is.
