@@ -13,7 +13,7 @@ use sh0::ops::apps::{GetApp, ListApps};
 use sh0::ops::deployments::FollowDeployment;
 use sh0::ops::env::SetEnv;
 use sh0::ops::logs::FollowLogs;
-use sh0_docker::client::{Client, ContainerSpec, LogConfig, RemoveContainer, RestartPolicy};
+use sh0_docker::client::{Client, ContainerSpec, LogConfig, NetworkMode, NetworkSpec, RemoveContainer, RestartPolicy};
 use tokio::task::JoinSet;
 
 use super::progress;
@@ -67,7 +67,9 @@ pub async fn prove(scope: Scope) -> Outcome<Report> {
          from its first call to the first answer. Both look every millisecond once the instance was started. *New \
          instances* is a changed variable: \
          the same image or folder, a new release. *Changed folder* is a whole deploy: fetch, plan, build and the rest, \
-         over a bare build through the same API. The route swap is from the commit of the switch to the first answer of \
+         over a bare build through the same API. Both ways \
+         put their container into a network that was made for it, for which the engine starts a resolver in the container: \
+         what that costs the engine, the line about its default bridge shows. The route swap is from the commit of the switch to the first answer of \
          the new release.",
     );
     start_and_idle(&programs, &mut report, &mut targets).await?;
@@ -134,16 +136,23 @@ impl Pair {
 struct Deploys {
     config: Pair,
     folder: Pair,
+    /// Bare containers on the engine's default bridge.
+    bridged: Series,
     swap: Series,
 }
 
 impl Deploys {
     fn rows(&self, runtime: RuntimeKind) -> Vec<[String; 4]> {
-        vec![
+        let mut rows = vec![
             self.config.row(format!("{runtime}: new instances")),
             self.folder.row(format!("{runtime}: changed folder")),
             [format!("{runtime}: route swap"), String::new(), self.swap.millis(), String::new()],
-        ]
+        ];
+        if runtime == RuntimeKind::Docker {
+            let what = format!("{runtime}: a bare container on the engine's default bridge");
+            rows.push([what, self.bridged.millis(), String::new(), String::new()]);
+        }
+        rows
     }
 }
 
@@ -159,12 +168,17 @@ async fn deploys(programs: &Programs, runtime: RuntimeKind, runs: usize) -> Outc
     };
     if let Some(client) = &client {
         engine::build(client, &first, BARE).await?;
+        drop(client.remove_network(BARE_NETWORK).await);
+        client.create_network(&NetworkSpec { name: BARE_NETWORK.to_owned(), ..NetworkSpec::default() }).await?;
     }
     let mut measured = Deploys::default();
     for run in 0..runs {
         // New instances of the same artifact.
         let bare = match &client {
-            Some(client) => bare_container(client).await?,
+            Some(client) => {
+                measured.bridged.add(millis(bare_container(client, None).await?));
+                bare_container(client, placed()).await?
+            }
             None => bare_process(&programs.probe_app).await?,
         };
         let vars = BTreeMap::from([("RUN".parse()?, Secret::new(run.to_string()))]);
@@ -182,7 +196,7 @@ async fn deploys(programs: &Programs, runtime: RuntimeKind, runs: usize) -> Outc
             Some(client) => {
                 let began = Instant::now();
                 engine::build(client, &tree, BARE).await?;
-                began.elapsed() + bare_container(client).await?
+                began.elapsed() + bare_container(client, placed()).await?
             }
             None => bare_process(&programs.probe_app).await?,
         };
@@ -195,6 +209,7 @@ async fn deploys(programs: &Programs, runtime: RuntimeKind, runs: usize) -> Outc
         progress(format!("{runtime}: {} of {runs} deploys", run + 1));
     }
     if let Some(client) = &client {
+        client.remove_network(BARE_NETWORK).await?;
         drop(client.remove_image(BARE, sh0_docker::client::RemoveImage::default()).await);
     }
     Ok(measured)
@@ -249,11 +264,18 @@ async fn first_answer(addr: SocketAddr, right: impl Fn(Option<&str>) -> bool) ->
 }
 
 const BARE: &str = "sh0-proof-bare:latest";
+const BARE_NETWORK: &str = "sh0-proof-bare";
+
+/// Where sh0 puts its containers too: in a network that is not the engine's default one, with a resolver of its own.
+fn placed() -> Option<NetworkMode> {
+    Some(NetworkMode::Named(BARE_NETWORK.to_owned()))
+}
 
 /// Create and start through the API, with what sh0 also asks for, then ask every millisecond.
-async fn bare_container(client: &Client) -> Outcome<Duration> {
+async fn bare_container(client: &Client, network: Option<NetworkMode>) -> Outcome<Duration> {
     let spec = ContainerSpec {
         image: BARE.to_owned(),
+        network,
         init: Some(true),
         restart: RestartPolicy::UnlessStopped,
         no_healthcheck: true,
