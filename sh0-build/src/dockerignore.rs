@@ -125,7 +125,7 @@ pub(crate) fn drop_logins(files: Files<'_>, language: &str, recipe: &mut Recipe)
         if recipe.build.is_none() {
             recipe.ignore.push(name.to_owned());
         } else if recipe.ship.is_empty() {
-            recipe.trim.push(format!("rm -f {name}"));
+            recipe.drop.push(name.to_owned());
         }
     }
 }

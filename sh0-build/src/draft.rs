@@ -28,6 +28,7 @@ impl Draft {
             .iter_mut()
             .chain(&mut plan.build)
             .chain(&mut recipe.before_install)
+            .chain(&mut recipe.prune)
             .chain(&mut recipe.trim)
             .for_each(into);
         plan.start_command
@@ -39,6 +40,7 @@ impl Draft {
         self.said_of(folder, 0, 0);
         let Draft { plan, recipe, .. } = &mut self;
         plan.static_dir.iter_mut().chain(&mut recipe.ship).for_each(below);
+        recipe.drop.iter_mut().for_each(|pattern| *pattern = format!("{}/{pattern}", quote(folder)));
         plan.reasons.iter_mut().filter_map(|reason| reason.file.as_mut()).for_each(below);
         let paths = std::mem::take(&mut plan.paths);
         paths.iter().for_each(|path| self.path(&format!("{folder}/{path}")));

@@ -31,8 +31,15 @@ pub(crate) struct Recipe {
     pub(crate) before_build: Vec<&'static str>,
     /// Ends the build, whoever wrote it, as long as `ship_for` is what starts: the command, why, and where that is said.
     pub(crate) build_last: Option<(String, &'static str, At)>,
-    /// Runs after the build: drops what only the build needed.
+    /// What the install alone fills, in the folder of the app: the paths as `find -path` matches them. A layer of its own
+    /// ships it, which a change of the source leaves as it is.
+    pub(crate) installed: Vec<&'static str>,
+    /// Drops what only the build needed from what was installed, by the manifests alone.
+    pub(crate) prune: Option<String>,
+    /// Runs after the build, on what is shipped.
     pub(crate) trim: Vec<String>,
+    /// What install and build leave in the folder of the app and nobody is sent: patterns of a shell.
+    pub(crate) drop: Vec<String>,
     /// Files and folders that are shipped; the whole folder of the app when empty.
     pub(crate) ship: Vec<String>,
     /// The only command for which `ship` is enough, where others need the whole folder.

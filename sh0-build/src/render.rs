@@ -2,8 +2,8 @@
 //!
 //! The grammar is the one that both builders of Docker 20.10 understand: no `# syntax=` line (it would fetch a
 //! frontend from a registry), no `COPY --link`, no heredocs, and `RUN --mount` only when the caller says that the
-//! builder is BuildKit. Two stages: what compilers and package managers leave behind stays in the first. Values of the
-//! app's variables are never in the file, nor are the secrets among those of the tree: instances get them, and the
+//! builder is BuildKit. What compilers and package managers leave behind stays in stages that are not shipped;
+//! dependencies that are needed at run time are a layer of their own, below the source. Values of the app's variables are never in the file, nor are the secrets among those of the tree: instances get them, and the
 //! commands of a build the app's as secret mounts.
 
 use std::collections::BTreeSet;
@@ -49,7 +49,10 @@ fn settle(draft: &mut Draft) {
     if let Some(enough) = &recipe.ship_for {
         match commands(plan).any(|command| command != enough) {
             true => recipe.ship.clear(),
-            false => recipe.trim.clear(),
+            false => {
+                recipe.trim.clear();
+                recipe.prune = None;
+            }
         }
     }
     // `go run main.go` of a Procfile needs what built it.
@@ -59,6 +62,7 @@ fn settle(draft: &mut Draft) {
         recipe.ship.clear();
         recipe.ship_tool = true;
         recipe.trim.clear();
+        recipe.prune = None;
         recipe.ship_system.extend(recipe.tool_home.map(|(_, folder)| folder));
         let warning = format!("`{command}` starts `{tool}`: the toolchain and the source are shipped with it");
         draft.plan.warnings.push(warning);
@@ -68,6 +72,23 @@ fn settle(draft: &mut Draft) {
         recipe.ship.clear();
     }
     recipe.manifests.retain(|name| is_dir_name(name.trim_end_matches('/')));
+}
+
+/// The stages before the last one.
+const DEPENDENCIES: &str = "dependencies";
+const BUILD: &str = "build";
+const PRUNED: &str = "pruned";
+
+/// What the build changes of what was installed changes after this.
+const MARK: &str = "touch /tmp/.sh0-build";
+
+/// Puts into `/ship` what is in the folder of the app, but for what was installed and the build has left as it was.
+fn packed(installed: &[&str], nothing_built: bool) -> String {
+    let paths: Vec<String> = installed.iter().map(|path| format!("-path '{path}'")).collect();
+    let paths = if let [one] = &paths[..] { one.clone() } else { format!("\\( {} \\)", paths.join(" -o ")) };
+    let same = if nothing_built { paths } else { format!("\\( {paths} ! -cnewer /tmp/.sh0-build \\)") };
+    let unpack = "tar --extract --directory=/ship";
+    format!("mkdir /ship && find . {same} -o -print0 | tar --create --null --no-recursion --files-from=- | {unpack}")
 }
 
 struct Dockerfile<'a> {
@@ -149,7 +170,9 @@ impl Dockerfile<'_> {
         let recipe = &self.draft.recipe;
         let plan = &self.draft.plan;
         let Some((base, version)) = &recipe.build else { return };
-        self.line(format!("FROM {} AS build", base.build_image(version, self.options)));
+        let layered = self.layered();
+        let name = if layered { DEPENDENCIES } else { BUILD };
+        self.line(format!("FROM {} AS {name}", base.build_image(version, self.options)));
         self.packages(&recipe.build_packages, &recipe.debian_packages);
         for Borrow { base, version, from, to } in &recipe.borrow {
             self.line(format!("COPY --from={} {from} {to}", base.run_image(version, self.options)));
@@ -157,16 +180,19 @@ impl Dockerfile<'_> {
         self.line("WORKDIR /app");
         self.env(true);
         self.paths();
-        // A secret is no part of what the cache is asked for; this is.
+        self.digest();
         let secrets = &self.options.build_secrets;
-        if !secrets.is_empty() {
-            self.line(format!("ARG {ENV_DIGEST}"));
-        }
-        let early = !recipe.manifests.is_empty() && !recipe.install_needs_source && !plan.install.is_empty();
+        let early = self.early();
         recipe.before_install.iter().for_each(|command| self.run(command, secrets));
         if early {
             self.manifests();
             plan.install.iter().for_each(|command| self.run(command, secrets));
+        }
+        if layered && self.as_it_is() {
+            return self.pruned();
+        }
+        if layered {
+            self.stage(DEPENDENCIES, BUILD);
         }
         self.line("COPY . .");
         if !early {
@@ -174,17 +200,83 @@ impl Dockerfile<'_> {
         }
         // In the same command as the build, which may hold a lock on what is kept.
         let mut before: Vec<&str> = recipe.before_build.clone();
+        before.extend(layered.then_some(MARK));
         for command in &plan.build {
             before.push(command);
             self.run(&before.join(" && "), secrets);
             before.clear();
         }
-        if plan.static_dir.is_none() {
-            recipe.trim.iter().for_each(|command| self.run(command, secrets));
-            if compiled(recipe) {
-                self.line("RUN mkdir -p /etc/ssl/certs");
-            }
+        if plan.static_dir.is_some() {
+            return;
         }
+        if !layered {
+            recipe.prune.iter().for_each(|command| self.run(command, secrets));
+        }
+        recipe.trim.iter().for_each(|command| self.run(command, secrets));
+        if let Some(dropped) = self.dropped() {
+            self.line(format!("RUN {dropped}"));
+        }
+        if compiled(recipe) {
+            self.line("RUN mkdir -p /etc/ssl/certs");
+        }
+        if layered {
+            self.line(format!("RUN {}", packed(&recipe.installed, plan.build.is_empty())));
+            self.pruned();
+        }
+    }
+
+    /// What was installed, without what only the build needed.
+    fn pruned(&mut self) {
+        let (prune, dropped) = (&self.draft.recipe.prune, self.dropped());
+        if self.shipped_stage() == PRUNED {
+            self.stage(DEPENDENCIES, PRUNED);
+            prune.iter().for_each(|command| self.run(command, &self.options.build_secrets));
+            dropped.iter().for_each(|dropped| self.line(format!("RUN {dropped}")));
+        }
+    }
+
+    /// The stage from which what was installed is shipped, when it is in a layer of its own.
+    fn shipped_stage(&self) -> &'static str {
+        if self.draft.recipe.prune.is_some() || self.dropped().is_some() { PRUNED } else { DEPENDENCIES }
+    }
+
+    /// Nothing changes the source or what was installed: it is shipped as it was sent.
+    fn as_it_is(&self) -> bool {
+        let (plan, recipe) = (&self.draft.plan, &self.draft.recipe);
+        let ships_more = compiled(recipe) || !recipe.ship_system.is_empty();
+        plan.build.is_empty() && recipe.trim.is_empty() && recipe.drop.is_empty() && !ships_more
+    }
+
+    /// Dependencies are installed before the source is there.
+    fn early(&self) -> bool {
+        let recipe = &self.draft.recipe;
+        !recipe.manifests.is_empty() && !recipe.install_needs_source && !self.draft.plan.install.is_empty()
+    }
+
+    /// What was installed is shipped in a layer of its own: a change of the source neither copies nor stores it again.
+    fn layered(&self) -> bool {
+        let recipe = &self.draft.recipe;
+        let whole = recipe.ship.is_empty() && self.draft.plan.static_dir.is_none();
+        self.early() && whole && !recipe.installed.is_empty()
+    }
+
+    fn stage(&mut self, from: &str, name: &str) {
+        self.line("");
+        self.line(format!("FROM {from} AS {name}"));
+        self.digest();
+    }
+
+    /// A secret is no part of what the cache is asked for; this is.
+    fn digest(&mut self) {
+        if !self.options.build_secrets.is_empty() {
+            self.line(format!("ARG {ENV_DIGEST}"));
+        }
+    }
+
+    /// The command that removes what is never shipped.
+    fn dropped(&self) -> Option<String> {
+        let recipe = &self.draft.recipe;
+        (recipe.ship.is_empty() && !recipe.drop.is_empty()).then(|| format!("rm -rf {}", recipe.drop.join(" ")))
     }
 
     /// What is installed from: files beside each other in one line, folders in one each.
@@ -263,7 +355,11 @@ impl Dockerfile<'_> {
         for path in &recipe.ship_system {
             self.line(format!("COPY --from=build {path} {path}"));
         }
-        if recipe.ship.is_empty() {
+        if self.layered() {
+            let (from, source) = if self.as_it_is() { ("", ".") } else { ("--from=build ", "/ship") };
+            self.line(format!("COPY --from={} {own} /app /app", self.shipped_stage()));
+            self.line(format!("COPY {from}{own} {source} /app"));
+        } else if recipe.ship.is_empty() {
             self.line(format!("COPY --from=build {own} /app /app"));
         }
         for path in &recipe.ship {

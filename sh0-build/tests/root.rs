@@ -113,7 +113,8 @@ fn members_are_built_from_the_top() {
         assert_eq!(plan.root, None, "{root}");
         assert!(plan.install.iter().any(|command| command.starts_with(install)), "{:?}", plan.install);
         assert_eq!(plan.start_command.as_deref(), Some(start));
-        assert!(dockerfile(&plan).contains("COPY . .\n"), "{}", dockerfile(&plan));
+        let whole = ["COPY . .\n", "COPY --chown=10001:10001 . /app\n"];
+        assert!(whole.iter().any(|copy| dockerfile(&plan).contains(copy)), "{}", dockerfile(&plan));
     }
 }
 

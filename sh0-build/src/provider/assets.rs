@@ -48,7 +48,7 @@ pub(crate) fn install_node(files: Files<'_>, draft: &mut Draft) -> bool {
     into.install_needs_source |= recipe.install_needs_source;
     into.caches.extend(recipe.caches);
     into.build_env.extend(recipe.build_env);
-    into.trim.push("rm -rf node_modules".into());
+    into.drop.push("node_modules".into());
     true
 }
 

@@ -1,5 +1,6 @@
 //! What builds can have, by builder.
 
+use sh0_build::{DirTree, Options, plan_tree};
 use sh0_docker::client::Builder;
 
 use super::*;
@@ -154,6 +155,48 @@ async fn only_an_image_that_is_missing_is_blamed() {
         );
         let error = why("FROM BASE AS one\nFROM nobody.invalid/registry:1\n").await;
         assert!(error.detail().starts_with("the image nobody.invalid/registry:1 is not here"), "{builder:?}: {error}");
+    }
+    bench.clean().await;
+}
+
+/// What the install made is shipped from where it was made, and what the build changed of it from there.
+#[tokio::test]
+async fn installed_files_are_shipped_as_the_build_left_them() {
+    const INSTALL: &str = "mkdir -p node_modules/lib && cd node_modules/lib && echo installed | tee same > changed \
+        && ln -s same link && echo installs $(cat /app/package.json | wc -l)";
+    const BUILD: &str = "echo built > node_modules/lib/changed && mkdir -p node_modules/.client dist \
+        && echo built > node_modules/.client/made && cp page dist/page";
+    const SHOW: &str = "cd /app && cat page dist/page node_modules/lib/same node_modules/lib/link \
+        node_modules/lib/changed node_modules/.client/made && stat -c %u . node_modules/lib/same page && echo own > page";
+    let Some(bench) = Bench::new().await else { return };
+    let chosen = bench.runtime.build_mounts().await.unwrap().then_some(Builder::BuildKit);
+    let tree = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(tree.path().join(name), text).unwrap();
+    write("package.json", &format!("{{ \"name\": \"{}\", \"dependencies\": {{ \"lib\": \"1\" }} }}\n", bench.app));
+    write("package-lock.json", "{}");
+    write("sh0.toml", &format!("install = ['{INSTALL}']\nbuild = ['{BUILD}']\nstart_command = 'cat page'\n"));
+    for builder in chosen.into_iter().chain([Builder::Classic]) {
+        for page in ["one", "two"] {
+            write("page", &format!("{page}\n"));
+            let options = Options {
+                base_images: BTreeMap::from([("node".to_owned(), bench.image.clone())]),
+                buildkit: builder == Builder::BuildKit,
+                ..Options::default()
+            };
+            let plan = plan_tree(&DirTree::open(tree.path()).unwrap(), &AppSettings::default(), &options).unwrap();
+            let options = DockerOptions { builder: Some(builder), ..DockerOptions::default() };
+            let runtime = DockerRuntime::new(bench.client.clone(), bench.platform, options);
+            let output = Lines::default();
+            let artifact = runtime.build(bench.request(tree.path(), &plan), &output).await.unwrap();
+            let output = output.0.into_inner().unwrap();
+            let installs = output.iter().any(|line| line == "installs 1");
+            assert_eq!(installs, page == "one", "{builder:?}, a change of the source installs nothing: {output:?}");
+            let name = bench.up(&bench.spec(&artifact, 0, SHOW)).await;
+            assert_eq!(bench.runtime.wait(&name).await.unwrap().code, 0);
+            let expected = [page, page, "installed", "installed", "built", "built", "10001", "10001", "10001"];
+            assert_eq!(bench.lines(&name).await, expected, "{builder:?}");
+            bench.runtime.remove(&name).await.unwrap();
+        }
     }
     bench.clean().await;
 }

@@ -69,7 +69,7 @@ impl Provider for Crystal {
         if let Some((name, line)) = name.filter(|(name, _)| is_dir_name(name)) {
             draft.start(format!("./bin/{name}"), "the first target", Some(At::line("shard.yml", line)));
         }
-        draft.recipe.trim.push("rm -rf lib .shards".into());
+        draft.recipe.drop.extend(["lib", ".shards"].map(str::to_owned));
         draft.recipe.build = Some((&images::CRYSTAL, version.clone()));
         draft.recipe.run = Some((&images::CRYSTAL, version));
         draft.recipe.ignore.extend(["bin", "lib"].map(str::to_owned));

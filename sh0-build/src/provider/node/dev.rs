@@ -44,8 +44,6 @@ pub(crate) struct DevOnly {
     scripts: BTreeMap<String, String>,
     /// The install without them, and with.
     pub(super) install: Option<(&'static str, &'static str)>,
-    /// What takes them away once the app is built.
-    pub(super) prune: Option<&'static str>,
 }
 
 impl DevOnly {
@@ -130,9 +128,7 @@ pub(crate) fn keep_needed(draft: &mut Draft) {
         let said = format!("install = {without}");
         plan.reasons.iter_mut().filter(|r| kept && r.what == said).for_each(|r| r.what = format!("install = {with}"));
     }
-    let before = draft.recipe.trim.len();
-    draft.recipe.trim.retain(|command| Some(command.as_str()) != dev.prune);
-    if kept || draft.recipe.trim.len() < before {
+    if draft.recipe.prune.take().is_some() || kept {
         draft.because("devDependencies = kept", why);
     }
 }

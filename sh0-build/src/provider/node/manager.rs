@@ -262,6 +262,9 @@ impl Manager {
             let folders = ["patches", "prisma", ".yarn"].into_iter().filter(|folder| tree.files.is_folder(folder));
             recipe.manifests.extend(folders.map(|folder| format!("{folder}/")));
         }
+        if !self.plug_and_play(tree) {
+            recipe.installed.push("*/node_modules/*");
+        }
         recipe.caches.push(match self {
             Manager::Npm => ("npm", "/root/.npm"),
             Manager::Yarn => ("yarn", "/usr/local/share/.cache/yarn"),

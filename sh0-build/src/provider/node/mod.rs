@@ -186,8 +186,7 @@ impl Tree<'_> {
             self.standalone(draft);
         }
         if draft.plan.static_dir.is_none() && has_dependencies && has_dev && members.is_empty() {
-            dev_only.prune = manager.prune(self, framework);
-            draft.recipe.trim.extend(dev_only.prune.map(str::to_owned));
+            draft.recipe.prune = manager.prune(self, framework).map(str::to_owned);
         }
         draft.recipe.dev_only = Some(dev_only);
         self.telemetry(draft, framework);

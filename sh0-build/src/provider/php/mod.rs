@@ -192,6 +192,9 @@ impl Tree<'_> {
         );
         let paths = manifest.get(&["repositories"]).is_some_and(|all| all.to_string().contains("\"path\""));
         recipe.install_needs_source |= paths || !locked || self.maps_classes(manifest);
+        if !self.files.is_folder("vendor") {
+            recipe.installed.push("./vendor/*");
+        }
         recipe.build_packages.extend(["git", "unzip"]);
         bring_composer(draft);
         true

@@ -105,7 +105,7 @@ impl Gems {
         // Archives of gems that the owner committed: Bundler asks no registry for these.
         if files.is_folder("vendor/cache") {
             recipe.manifests.push("vendor/cache/".into());
-            recipe.trim.push("rm -rf vendor/cache".into());
+            recipe.drop.push("vendor/cache".into());
         }
         // A gem that is a folder of the tree, and files that a Gemfile reads.
         let local = ["path:", ":path", "gemspec", "eval_gemfile", "path \"", "path '", "File.read", "require_relative"];
@@ -113,7 +113,8 @@ impl Gems {
         recipe.install_needs_source |= code.into_iter().any(|line| local.iter().any(|word| line.contains(word)));
         recipe.caches.push(("bundle", "/tmp/bundle-cache"));
         recipe.build_env.extend([("BUNDLE_USER_CACHE", "/tmp/bundle-cache"), ("BUNDLE_GLOBAL_GEM_CACHE", "1")]);
-        recipe.trim.push("rm -rf vendor/bundle/ruby/*/cache tmp/cache".into());
+        recipe.drop.extend(["vendor/bundle/ruby/*/cache", "tmp/cache/assets"].map(str::to_owned));
+        recipe.installed.push("./vendor/bundle/*");
     }
 
     /// Libraries that common gems load at run time; the image that builds has their headers.

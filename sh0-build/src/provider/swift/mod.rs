@@ -71,9 +71,8 @@ impl Provider for Swift {
             );
         }
         // Resources lie beside the program, in `.build` and in the tree.
-        draft.recipe.trim.push(
-            "rm -rf .build/checkouts .build/repositories .build/release/*.build .build/release/ModuleCache".into(),
-        );
+        let made = ["checkouts", "repositories", "release/*.build", "release/ModuleCache"];
+        draft.recipe.drop.extend(made.map(|name| format!(".build/{name}")));
         draft.recipe.build = Some((&images::SWIFT, version.clone()));
         draft.recipe.run = Some((&images::SWIFT, version));
         draft.recipe.ignore.push(".build".into());
