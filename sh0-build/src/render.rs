@@ -3,8 +3,9 @@
 //! The grammar is the one that both builders of Docker 20.10 understand: no `# syntax=` line (it would fetch a
 //! frontend from a registry), no `COPY --link`, no heredocs, and `RUN --mount` only when the caller says that the
 //! builder is BuildKit. What compilers and package managers leave behind stays in stages that are not shipped;
-//! dependencies that are needed at run time are a layer of their own, below the source. Values of the app's variables are never in the file, nor are the secrets among those of the tree: instances get them, and the
-//! commands of a build the app's as secret mounts.
+//! dependencies that are needed at run time are a layer of their own, below the source. Values of the app's variables
+//! are never in the file, nor are the secrets among those of the tree: instances get them, and the commands of a build
+//! the app's as secret mounts.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -2,8 +2,11 @@
 
 use super::SCRIPTS;
 use super::gems::Gems;
+use crate::command;
 use crate::draft::Draft;
+use crate::provider::procfile::Procfile;
 use crate::provider::static_files;
+use crate::recipe::StandIn;
 use crate::text::{At, find_line};
 use crate::tree::Files;
 
@@ -17,9 +20,38 @@ const GENERATORS: &[(&str, &str, &str)] = &[
 
 pub(super) fn find(files: Files<'_>, gems: Option<&Gems>, framework: Option<&str>, draft: &mut Draft) {
     web(files, gems, framework, draft);
+    if let (Some(gems), Some(procfile)) = (gems, Procfile::read(files)) {
+        let commands = procfile.commands().map(|says| StandIn {
+            says: says.to_owned(),
+            runs: bundled(gems, says),
+            arguments: None,
+            why: "which finds no gem by itself",
+        });
+        draft.recipe.stand_ins.extend(commands.filter(|stand_in| stand_in.runs != stand_in.says));
+    }
     if gems.is_some_and(|gems| gems.named("sidekiq").is_some()) {
         workers(files, draft);
     }
+}
+
+/// A command with Bundler in front of Ruby and of the programs that gems bring: they lie below `vendor/bundle`, where
+/// only Bundler looks. Programs of the tree, such as `bin/rails`, load it themselves.
+fn bundled(gems: &Gems, line: &str) -> String {
+    let brought = |program: &str| match program {
+        "ruby" => true,
+        "rails" => gems.locked("railties") || gems.locked("rails"),
+        "rackup" => gems.locked("rackup") || gems.locked("rack"),
+        _ => gems.locked(program),
+    };
+    let one = |part: &str| {
+        let mut words: Vec<&str> = part.split(' ').collect();
+        let program = command::program(part).filter(|program| brought(program));
+        if let Some(at) = words.iter().position(|word| Some(*word) == program) {
+            words.insert(at, "bundle exec");
+        }
+        words.join(" ")
+    };
+    line.split(" && ").map(one).collect::<Vec<_>>().join(" && ")
 }
 
 /// Sidekiq where it is set up: it finds a Rails app by itself (github.com/sidekiq/sidekiq/wiki/Advanced-Options).
