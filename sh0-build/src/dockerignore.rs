@@ -1,8 +1,9 @@
 //! The `.dockerignore` of an image, and which entries of a tree are there when it runs.
 
 use crate::detect::is_dir_name;
-use crate::draft::Draft;
+use crate::draft::{Draft, commands};
 use crate::recipe::Recipe;
+use crate::rules::ignore::{Ignore, from_root};
 use crate::tree::Files;
 
 /// What never enters a build: history, what is installed or built anew, secrets, keys.
@@ -38,6 +39,9 @@ const IGNORED: &[&str] = &[
     "**/sh0.toml",
 ];
 
+/// What git may leave out although it is finished, and then nothing makes it anew.
+const FINISHED: &[&str] = &["vendor/modules.txt", "public/assets", "public/build", "public/packs"];
+
 /// What lies in many folders and no program reads when it runs.
 const PAPERS: &[&str] = &[
     "license",
@@ -53,12 +57,13 @@ const PAPERS: &[&str] = &[
     "compose.y",
 ];
 
-/// The common lines, the stack's, the owner's; then what the build needs whatever was said before (the last line that
+/// The common lines, the stack's, git's, the owner's; then what the build needs whatever was said before (the last line that
 /// matches wins), then what never goes in.
 pub(crate) fn render(files: Files<'_>, draft: &Draft) -> String {
     let recipe = &draft.recipe;
     let mut lines: Vec<String> = vec!["# Written by sh0.".into()];
     lines.extend(recipe.ignore.iter().cloned());
+    lines.extend(left_out_by_git(files, draft));
     if let Some(own) = files.text(".dockerignore") {
         lines.extend(
             own.lines()
@@ -115,6 +120,25 @@ fn never_enters(name: &str) -> bool {
         Some((start, end)) => name.starts_with(start) && name.ends_with(end),
         None => name == line,
     })
+}
+
+/// What git leaves out of a working copy, but for what the plan needs. A source that is deployed has been packed or
+/// cloned without it, and what it still has that a line names was committed on purpose.
+fn left_out_by_git(files: Files<'_>, draft: &Draft) -> Vec<String> {
+    let Some(text) = files.text(".gitignore").filter(|_| files.0.kind(".git").is_some()) else { return Vec::new() };
+    let plan = &draft.plan;
+    let words = commands(plan).flat_map(|command| command.split_whitespace()).map(|word| word.trim_start_matches("./"));
+    let named = draft.recipe.manifests.iter().map(|name| name.trim_end_matches('/')).chain(plan.static_dir.as_deref());
+    let needed = named.chain(words).chain(FINISHED.iter().copied());
+    let needed: Vec<&str> = needed.filter(|path| is_dir_name(path) && files.0.kind(path).is_some()).collect();
+    let pattern = |line: &str| match line.strip_prefix('!') {
+        Some(kept) => Some(format!("!{}", from_root(kept))),
+        None if needed.iter().any(|path| Ignore::git(line).leaves_out(path)) => None,
+        None => Some(from_root(line)),
+    };
+    // A backslash escapes otherwise in each of the two.
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.filter(|line| !line.contains('\\')).take(1_000).filter_map(pattern).collect()
 }
 
 /// Files with which an install logs in to a registry stay in the stage that builds; without one they never enter.

@@ -237,6 +237,20 @@ fn what_logs_in_and_what_is_secret_stays_out_of_images() {
     assert!(!dockerignore.contains("auth.json"), "{dockerignore}");
     assert!(["**/.envrc", "**/privkey.pem"].iter().all(|line| dockerignore.contains(line)), "{dockerignore}");
 
+    // What git leaves out of a working copy, but for what is needed.
+    let left = "# own\n/dist/\n*.log\n!keep.log\nconfig.local.js\npackage-lock.json\ncoverage\n\\#x";
+    let copy = [
+        ("package.json", r#"{"scripts":{"start":"node dist/a.js"},"dependencies":{"a":"1"}}"#),
+        ("package-lock.json", "{}"),
+        ("dist/a.js", "x"),
+        (".gitignore", left),
+    ];
+    let (_, dockerignore, _) = planned(&copy);
+    assert!(!dockerignore.contains("coverage"), "a source that was packed has none of it: {dockerignore}");
+    let (_, dockerignore, _) = planned(&[&copy[..], &[(".git/HEAD", "x")]].concat());
+    assert!(dockerignore.contains("\n**/*.log\n!**/keep.log\n**/config.local.js\n**/coverage\n"), "{dockerignore}");
+    assert!(["dist", "lock", "#x"].iter().all(|word| !dockerignore.contains(word)), "{dockerignore}");
+
     // What COPY names has to be there.
     let go =
         [("go.mod", "module a"), ("main.go", "package main\nfunc main() {}"), ("key.pem", "x"), ("page.html", "x")];

@@ -2,7 +2,7 @@
 
 /// The patterns of one file.
 #[derive(Debug, Default)]
-pub(super) struct Ignore {
+pub(crate) struct Ignore {
     patterns: Vec<Pattern>,
 }
 
@@ -14,12 +14,9 @@ struct Pattern {
 }
 
 impl Ignore {
-    /// A pattern without a slash matches at any depth (gitignore(5)).
-    pub(super) fn git(text: &str) -> Ignore {
-        Ignore::read(text, |pattern| {
-            let inner = pattern.trim_end_matches('/');
-            if inner.contains('/') { inner.trim_start_matches('/').to_owned() } else { format!("**/{inner}") }
-        })
+    /// The patterns of a `.gitignore`.
+    pub(crate) fn git(text: &str) -> Ignore {
+        Ignore::read(text, from_root)
     }
 
     /// Every pattern begins at the root of the context (Docker's `.dockerignore`).
@@ -37,7 +34,7 @@ impl Ignore {
     }
 
     /// Whether `path`, or a folder that it lies in, is left out. The last pattern that matches decides.
-    pub(super) fn leaves_out(&self, path: &str) -> bool {
+    pub(crate) fn leaves_out(&self, path: &str) -> bool {
         let parts: Vec<&str> = path.split('/').collect();
         let mut out = false;
         for pattern in &self.patterns {
@@ -50,6 +47,12 @@ impl Ignore {
         }
         out
     }
+}
+
+/// A pattern of git's, as one that begins at the root: without a slash it matches at any depth (gitignore(5)).
+pub(crate) fn from_root(pattern: &str) -> String {
+    let inner = pattern.trim_end_matches('/');
+    if inner.contains('/') { inner.trim_start_matches('/').to_owned() } else { format!("**/{inner}") }
 }
 
 /// Whether the parts of a path match those of a pattern; `**` stands for any number of them.

@@ -14,7 +14,7 @@ mod data;
 mod env;
 mod eol;
 mod facts;
-mod ignore;
+pub(crate) mod ignore;
 mod image;
 mod image_layers;
 mod judge;
