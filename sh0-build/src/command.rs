@@ -9,8 +9,13 @@ fn parts(command: &str) -> impl Iterator<Item = Vec<&str>> {
     })
 }
 
+/// The words of a command, without the variables in front.
+pub(crate) fn words(command: &str) -> impl Iterator<Item = &str> {
+    command.split_whitespace().skip_while(|word| is_assignment(word))
+}
+
 /// `NAME=value` in front of a program.
-fn is_assignment(word: &str) -> bool {
+pub(crate) fn is_assignment(word: &str) -> bool {
     let Some((name, _)) = word.split_once('=') else { return false };
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

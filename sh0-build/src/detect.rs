@@ -8,12 +8,11 @@ use sh0_core::model::{AppSettings, EnvKey, ImagePlan, Plan};
 use sh0_core::{Code, Error, Result};
 
 use crate::config::Config;
-use crate::draft::{Draft, refuse};
+use crate::draft::{Draft, refuse, secret_env};
 use crate::foreign::Foreign;
 use crate::provider::{PROVIDERS, Procfile, Provider, keep_needed, shell_plan, use_dockerfile};
 use crate::render;
 use crate::root::Root;
-use crate::rules::is_secret_variable;
 use crate::text::At;
 use crate::tree::{Files, Remembered, Sub, Tree};
 use crate::{DEFAULT_PORT, Options};
@@ -291,13 +290,7 @@ fn finish(files: Files<'_>, own_image: bool, options: &Options, draft: &mut Draf
     for name in one_offs {
         draft.warn(format!("`{name}` is run by hand, as its name says: none starts until `sh0 scale {name}=1`"));
     }
-    let secret: Vec<EnvKey> = draft
-        .plan
-        .env
-        .iter()
-        .filter(|(key, value)| is_secret_variable(key.as_str(), value))
-        .map(|(key, _)| key.clone())
-        .collect();
+    let secret: Vec<EnvKey> = secret_env(&draft.plan).cloned().collect();
     for key in secret {
         draft.warn(format!(
             "the tree writes down the secret {key}: instances get it, and no image and no export has it; set it with `sh0 env set`, and take it out of the tree"

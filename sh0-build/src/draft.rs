@@ -1,12 +1,13 @@
 //! A plan in the making.
 
-use sh0_core::model::{EnvKey, ImagePlan, Plan, ProcessName, Reason, RelPath, Tool};
+use sh0_core::model::{EnvKey, ImagePlan, OWN_PORT, Plan, ProcessName, Reason, RelPath, Tool};
 use sh0_core::{Code, Error, Result};
 
 use crate::command;
 use crate::images::Base;
 use crate::recipe::{FixedPort, Recipe};
 use crate::root::below;
+use crate::rules::is_secret_variable;
 use crate::text::At;
 
 /// A plan in the making. Providers fill it, the tree's and the app's own settings change it, the renderer reads it.
@@ -328,6 +329,18 @@ pub(crate) fn start_within(member: Option<&str>, path: &str) -> String {
 /// All that is run: the start command, the processes, the release command.
 pub(crate) fn commands(plan: &Plan) -> impl Iterator<Item = &String> {
     plan.start_command.iter().chain(plan.processes.values()).chain(&plan.release_command)
+}
+
+/// The variables that images and exports may have, with the port where a value stands for it.
+pub(crate) fn open_env(plan: &Plan, port: u16) -> impl Iterator<Item = (&EnvKey, String)> {
+    let told = move |value: &String| if value == OWN_PORT { port.to_string() } else { value.clone() };
+    let open = plan.env.iter().filter(|(key, value)| !is_secret_variable(key.as_str(), value));
+    open.map(move |(key, value)| (key, told(value)))
+}
+
+/// The variables that the tree writes down and instances alone get.
+pub(crate) fn secret_env(plan: &Plan) -> impl Iterator<Item = &EnvKey> {
+    plan.env.iter().filter(|(key, value)| is_secret_variable(key.as_str(), value)).map(|(key, _)| key)
 }
 
 /// A version that the tree asks for, and where.

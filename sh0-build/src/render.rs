@@ -10,16 +10,15 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use sh0_core::model::{ENV_DIGEST, EnvKey, OWN_PORT, SecretMount, exec_line, shell};
+use sh0_core::model::{ENV_DIGEST, EnvKey, SecretMount, exec_line, shell};
 
 use crate::command;
 use crate::detect::is_dir_name;
 use crate::dockerignore;
-use crate::draft::{Draft, commands};
+use crate::draft::{Draft, commands, open_env};
 use crate::images::{self, Base};
 use crate::recipe::{Borrow, Recipe};
 use crate::root::below;
-use crate::rules::is_secret_variable;
 use crate::tree::Files;
 use crate::{APP_UID, DEFAULT_PORT, Options};
 
@@ -27,7 +26,7 @@ use crate::{APP_UID, DEFAULT_PORT, Options};
 pub(crate) fn render(files: Files<'_>, draft: &mut Draft, options: &Options) -> (String, String) {
     settle(draft);
     dockerignore::drop_logins(files, &draft.plan.language, &mut draft.recipe);
-    let mut file = Dockerfile { text: String::new(), draft, options };
+    let mut file = Writer { text: String::new(), draft, options };
     file.head();
     if file.draft.plan.static_dir.is_some() {
         file.static_files()
@@ -92,13 +91,13 @@ fn packed(installed: &[&str], nothing_built: bool) -> String {
     format!("mkdir /ship && find . {same} -o -print0 | tar --create --null --no-recursion --files-from=- | {unpack}")
 }
 
-struct Dockerfile<'a> {
+struct Writer<'a> {
     text: String,
     draft: &'a Draft,
     options: &'a Options,
 }
 
-impl Dockerfile<'_> {
+impl Writer<'_> {
     fn line(&mut self, line: impl AsRef<str>) {
         self.text.push_str(line.as_ref());
         self.text.push('\n');
@@ -371,10 +370,8 @@ impl Dockerfile<'_> {
     fn env(&mut self, build: bool) {
         let recipe = &self.draft.recipe;
         let only_here = recipe.build_env.iter().filter(|_| build).map(|(key, value)| (*key, *value));
-        let port = self.draft.plan.port.unwrap_or(DEFAULT_PORT).to_string();
-        let told = |value: &'_ String| if value == OWN_PORT { port.clone() } else { value.clone() };
-        let open = self.draft.plan.env.iter().filter(|(key, value)| !is_secret_variable(key.as_str(), value));
-        let own = open.map(|(key, value)| (key.to_string(), told(value))).collect::<Vec<_>>();
+        let plan = &self.draft.plan;
+        let own: Vec<_> = open_env(plan, plan.port.unwrap_or(DEFAULT_PORT)).collect();
         let everywhere = own.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let home = recipe.tool_home.filter(|_| recipe.ship_tool);
         let lines: Vec<String> = everywhere

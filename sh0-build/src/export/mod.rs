@@ -14,10 +14,10 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sh0_core::model::{EnvKey, Export, ExportFile, ExportTarget, ImagePlan, OWN_PORT, exec_line, shell};
+use sh0_core::model::{EnvKey, Export, ExportFile, ExportTarget, ImagePlan, exec_line, shell};
 use sh0_core::traits::{ExportEnv, ExportInput};
 
-use crate::rules::is_secret_variable;
+use crate::draft::{open_env, secret_env};
 use crate::{DEFAULT_PORT, render};
 
 /// What an exporter writes.
@@ -138,11 +138,9 @@ impl<'a> App<'a> {
 
     /// The plan's variables and the app's, the app's own winning; `PORT` too.
     fn plain_env(&self) -> BTreeMap<String, String> {
-        let port = self.port.to_string();
-        let told = |value: &String| if value == OWN_PORT { port.clone() } else { value.clone() };
-        let plan = self.input.plan.env.iter().filter(|(key, value)| !is_secret_variable(key.as_str(), value));
-        let mut env: BTreeMap<_, _> = plan.map(|(key, value)| (key.as_str().to_owned(), told(value))).collect();
-        env.insert("PORT".into(), port);
+        let plan = open_env(self.input.plan, self.port);
+        let mut env: BTreeMap<_, _> = plan.map(|(key, value)| (key.to_string(), value)).collect();
+        env.insert("PORT".into(), self.port.to_string());
         for (key, value) in &self.input.env {
             match value {
                 ExportEnv::Plain(value) => env.insert(key.as_str().to_owned(), value.clone()),
@@ -155,8 +153,7 @@ impl<'a> App<'a> {
     /// The app's, and those that the tree writes down.
     fn secrets(&self) -> impl Iterator<Item = &str> {
         let env = &self.input.env;
-        let written = self.input.plan.env.iter().filter(|(key, value)| is_secret_variable(key.as_str(), value));
-        let written = written.map(|(key, _)| key).filter(|key| !env.contains_key(*key));
+        let written = secret_env(self.input.plan).filter(|key| !env.contains_key(*key));
         let secret = |(key, value): (&'a EnvKey, &'a ExportEnv)| (*value == ExportEnv::Secret).then_some(key);
         let all: BTreeSet<&EnvKey> = env.iter().filter_map(secret).chain(written).collect();
         all.into_iter().map(EnvKey::as_str)

@@ -6,6 +6,7 @@ use super::class::Class;
 use super::context::Context;
 use super::facts::Fact;
 use super::rule::{Check, Hits, Rule};
+use crate::command;
 
 pub(super) static RULES: &[Rule] = &[
     Rule {
@@ -255,7 +256,7 @@ fn start_target(cx: &Context<'_>, hits: &mut Hits) {
     if cx.own_dockerfile().is_some() || command.contains("&&") || command.contains(';') || command.contains('$') {
         return;
     }
-    let mut words = command.split_whitespace().skip_while(|word| word.contains('='));
+    let mut words = command::words(&command);
     let interpreter = words.next().unwrap_or_default();
     let extensions: &[&str] = match interpreter.rsplit('/').next().unwrap_or_default() {
         "node" => &[".js", ".mjs", ".cjs"],
@@ -265,7 +266,7 @@ fn start_target(cx: &Context<'_>, hits: &mut Hits) {
         "bun" | "tsx" | "ts-node" => &[".ts", ".js", ".tsx"],
         _ => return,
     };
-    let Some(target) = crate::command::script(interpreter, &mut words) else { return };
+    let Some(target) = command::script(interpreter, &mut words) else { return };
     if matches!(target, "run" | "start" | "x" | "watch") || target.starts_with('/') || target.contains("..") {
         return;
     }

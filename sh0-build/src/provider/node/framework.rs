@@ -2,6 +2,7 @@
 
 use super::Tree;
 use super::frameworks::{FRAMEWORKS, Framework};
+use crate::command;
 use crate::text::{At, find_line};
 
 /// What a build leaves behind.
@@ -89,7 +90,7 @@ fn tanstack(tree: &Tree<'_>, at: At) -> Output {
 fn starts_server(tree: &Tree<'_>, framework: &Framework) -> bool {
     const FILE_SERVERS: &[&str] = &["serve", "http-server", "npx", "sirv"];
     let Some(script) = tree.script("start") else { return false };
-    let mut words = script.split_whitespace().skip_while(|word| word.contains('='));
+    let mut words = command::words(script);
     let first = words.next().unwrap_or_default();
     let dev = framework.dev.contains(&first) || FILE_SERVERS.contains(&first);
     // `npm run dev`, `yarn build && serve`.
@@ -134,9 +135,8 @@ fn told_to_server(start: &str) -> Option<String> {
     if start.contains(['&', '|', ';', '(', '`', '\n']) {
         return None;
     }
-    let is_variable = |word: &&str| word.contains('=') && !word.starts_with('-');
-    let variables = start.split_whitespace().take_while(is_variable).collect::<Vec<_>>();
-    let mut words = start.split_whitespace().skip(variables.len());
+    let variables = start.split_whitespace().take_while(|word| command::is_assignment(word)).collect::<Vec<_>>();
+    let mut words = command::words(start);
     let server = match (words.next()?, words.next()?) {
         ("next", "start") => true,
         ("node", script) => script.ends_with("standalone/server.js"),

@@ -3,6 +3,7 @@
 use super::Tree;
 use super::dev::DevOnly;
 use super::frameworks::Framework;
+use crate::command;
 use crate::draft::{Draft, Pin, tool_versions, version_file};
 use crate::images;
 use crate::text::At;
@@ -134,8 +135,7 @@ impl Manager {
 
     /// Scripts that Bun runs, where nobody committed a lockfile and no script says what starts the app: Bun does.
     fn in_scripts(tree: &Tree<'_>) -> Option<(Manager, String, At)> {
-        let program = |body: &str| body.split_whitespace().find(|word| !word.contains('=')).map(str::to_owned);
-        let by_bun = |name: &&str| tree.script(name).and_then(program).is_some_and(|program| program == "bun");
+        let by_bun = |name: &&str| tree.script(name).and_then(command::program) == Some("bun");
         let name = ["dev", "build"].into_iter().find(by_bun).filter(|_| tree.script("start").is_none())?;
         Some((Manager::Bun, format!("the script `{name}` runs with it"), tree.manifest.at(&["scripts", name])))
     }

@@ -113,7 +113,7 @@ fn direct(body: &str) -> Option<String> {
 /// The file that `node FILE`, `bun FILE` or `bun run FILE` starts, with variables in front or without, and options
 /// between them.
 fn entry_of(command: &str) -> Option<&str> {
-    let mut words = command.split_whitespace().skip_while(|word| word.contains('='));
+    let mut words = command::words(command);
     let interpreter = words.next().filter(|word| matches!(*word, "node" | "bun"))?;
     let mut file = command::script(interpreter, &mut words)?;
     if interpreter == "bun" && file == "run" {
@@ -125,8 +125,7 @@ fn entry_of(command: &str) -> Option<&str> {
 /// What the start command needs in the image that ships, beyond Node and npm.
 fn runs_with(draft: &mut Draft, runner: &Runner) {
     let command = draft.plan.start_command.clone().unwrap_or_default();
-    let program = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or_default();
-    match program {
+    match command::program(&command).unwrap_or_default() {
         "bun" | "bunx" => {
             let version = bun_version(draft, runner);
             draft.recipe.run = Some((&images::BUN, version.to_owned()));
