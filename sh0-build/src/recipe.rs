@@ -38,7 +38,7 @@ pub(crate) struct Recipe {
     pub(crate) prune: Option<String>,
     /// Runs after the build, on what is shipped.
     pub(crate) trim: Vec<String>,
-    /// What install and build leave in the folder of the app and nobody is sent: patterns of a shell.
+    /// What is never shipped, in the folder of the app: patterns of a shell.
     pub(crate) drop: Vec<String>,
     /// Files and folders that are shipped; the whole folder of the app when empty.
     pub(crate) ship: Vec<String>,

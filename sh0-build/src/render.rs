@@ -62,6 +62,7 @@ fn settle(draft: &mut Draft) {
         recipe.ship.clear();
         recipe.ship_tool = true;
         recipe.trim.clear();
+        recipe.drop.clear();
         recipe.prune = None;
         recipe.ship_system.extend(recipe.tool_home.map(|(_, folder)| folder));
         let warning = format!("`{command}` starts `{tool}`: the toolchain and the source are shipped with it");
@@ -79,16 +80,23 @@ const DEPENDENCIES: &str = "dependencies";
 const BUILD: &str = "build";
 const PRUNED: &str = "pruned";
 
-/// What the build changes of what was installed changes after this.
-const MARK: &str = "touch /tmp/.sh0-build";
+/// What the build changes of what was installed changes after this. A step of its own: a file of the same tick of the
+/// clock counts as older.
+const MARK: &str = "RUN touch /tmp/.sh0-build";
 
 /// Puts into `/ship` what is in the folder of the app, but for what was installed and the build has left as it was.
 fn packed(installed: &[&str], nothing_built: bool) -> String {
     let paths: Vec<String> = installed.iter().map(|path| format!("-path '{path}'")).collect();
     let paths = if let [one] = &paths[..] { one.clone() } else { format!("\\( {} \\)", paths.join(" -o ")) };
     let same = if nothing_built { paths } else { format!("\\( {paths} ! -cnewer /tmp/.sh0-build \\)") };
-    let unpack = "tar --extract --directory=/ship";
-    format!("mkdir /ship && find . {same} -o -print0 | tar --create --null --no-recursion --files-from=- | {unpack}")
+    let pack = "tar --create --null --no-recursion --files-from=/tmp/.sh0-ship";
+    format!("mkdir /ship && find . {same} -o -print0 > /tmp/.sh0-ship && {pack} | tar --extract --directory=/ship")
+}
+
+/// Leaves no more than what was installed: all else is shipped as the build has left it.
+fn alone(installed: &[&str]) -> String {
+    let others: String = installed.iter().map(|path| format!(" ! -path '{path}'")).collect();
+    format!("find . ! -type d{others} -delete")
 }
 
 struct Writer<'a> {
@@ -198,9 +206,11 @@ impl Writer<'_> {
         if !early {
             plan.install.iter().for_each(|command| self.run(command, secrets));
         }
+        if layered && !plan.build.is_empty() {
+            self.line(MARK);
+        }
         // In the same command as the build, which may hold a lock on what is kept.
         let mut before: Vec<&str> = recipe.before_build.clone();
-        before.extend(layered.then_some(MARK));
         for command in &plan.build {
             before.push(command);
             self.run(&before.join(" && "), secrets);
@@ -213,9 +223,7 @@ impl Writer<'_> {
             recipe.prune.iter().for_each(|command| self.run(command, secrets));
         }
         recipe.trim.iter().for_each(|command| self.run(command, secrets));
-        if let Some(dropped) = self.dropped() {
-            self.line(format!("RUN {dropped}"));
-        }
+        self.dropped().iter().for_each(|dropped| self.line(format!("RUN {dropped}")));
         if compiled(recipe) {
             self.line("RUN mkdir -p /etc/ssl/certs");
         }
@@ -227,17 +235,22 @@ impl Writer<'_> {
 
     /// What was installed, without what only the build needed.
     fn pruned(&mut self) {
-        let (prune, dropped) = (&self.draft.recipe.prune, self.dropped());
-        if self.shipped_stage() == PRUNED {
-            self.stage(DEPENDENCIES, PRUNED);
-            prune.iter().for_each(|command| self.run(command, &self.options.build_secrets));
-            dropped.iter().for_each(|dropped| self.line(format!("RUN {dropped}")));
+        if self.shipped_stage() == DEPENDENCIES {
+            return;
+        }
+        let recipe = &self.draft.recipe;
+        self.stage(DEPENDENCIES, PRUNED);
+        recipe.prune.iter().for_each(|command| self.run(command, &self.options.build_secrets));
+        let removed = self.dropped().into_iter().chain((!self.as_it_is()).then(|| alone(&recipe.installed)));
+        let removed: Vec<String> = removed.collect();
+        if !removed.is_empty() {
+            self.line(format!("RUN {}", removed.join(" && ")));
         }
     }
 
     /// The stage from which what was installed is shipped, when it is in a layer of its own.
     fn shipped_stage(&self) -> &'static str {
-        if self.draft.recipe.prune.is_some() || self.dropped().is_some() { PRUNED } else { DEPENDENCIES }
+        if self.draft.recipe.prune.is_none() && self.as_it_is() { DEPENDENCIES } else { PRUNED }
     }
 
     /// Nothing changes the source or what was installed: it is shipped as it was sent.

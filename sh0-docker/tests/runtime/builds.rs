@@ -174,7 +174,9 @@ async fn installed_files_are_shipped_as_the_build_left_them() {
     let write = |name: &str, text: &str| std::fs::write(tree.path().join(name), text).unwrap();
     write("package.json", &format!("{{ \"name\": \"{}\", \"dependencies\": {{ \"lib\": \"1\" }} }}\n", bench.app));
     write("package-lock.json", "{}");
-    write("sh0.toml", &format!("install = ['{INSTALL}']\nbuild = ['{BUILD}']\nstart_command = 'cat page'\n"));
+    // A build that says so is not split.
+    write("build.sh", BUILD);
+    write("sh0.toml", &format!("install = ['{INSTALL}']\nbuild = ['sh build.sh']\nstart_command = 'cat page'\n"));
     for builder in chosen.into_iter().chain([Builder::Classic]) {
         for page in ["one", "two"] {
             write("page", &format!("{page}\n"));
@@ -184,6 +186,9 @@ async fn installed_files_are_shipped_as_the_build_left_them() {
                 ..Options::default()
             };
             let plan = plan_tree(&DirTree::open(tree.path()).unwrap(), &AppSettings::default(), &options).unwrap();
+            assert!(
+                matches!(&plan.image, ImagePlan::Generated { dockerfile, .. } if dockerfile.contains("/ship /app"))
+            );
             let options = DockerOptions { builder: Some(builder), ..DockerOptions::default() };
             let runtime = DockerRuntime::new(bench.client.clone(), bench.platform, options);
             let output = Lines::default();

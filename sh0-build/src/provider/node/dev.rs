@@ -69,30 +69,38 @@ impl DevOnly {
 
     /// The first of them that a command runs or loads, through scripts too.
     pub(crate) fn needed_by(&self, command: &str) -> Option<&str> {
-        if self.packages.is_empty() {
-            return None;
-        }
+        let all = self.followed(command);
+        all.into_iter().find_map(|command| words(command).find_map(|word| self.package(word)))
+    }
+
+    /// Whether a command installs or takes away packages, or names their folder, through scripts too.
+    fn rewrites(&self, command: &str) -> bool {
+        const VERBS: &[&str] = &["install", "i", "ci", "prune", "add", "remove", "dedupe"];
+        self.followed(command).into_iter().any(|command| {
+            let bare_yarn = command.split(['&', '|', ';']).any(|part| part.trim() == "yarn");
+            bare_yarn || command.contains("node_modules") || words(command).any(|word| VERBS.contains(&word))
+        })
+    }
+
+    /// The command, and those of all scripts that it comes to.
+    fn followed<'c>(&'c self, command: &'c str) -> Vec<&'c str> {
         let mut commands = vec![command];
-        let mut followed: BTreeSet<&str> = BTreeSet::new();
-        while let Some(command) = commands.pop() {
-            // `NODE_OPTIONS=--import=tsx`
-            let words = || {
-                command.split(|c: char| c.is_whitespace() || "&|;()=\"'`".contains(c)).filter(|word| !word.is_empty())
-            };
-            if let Some(package) = words().find_map(|word| self.package(word)) {
-                return Some(package);
-            }
-            if words().any(|word| RUNNERS.contains(&word)) {
-                let called = words().map(|word| word.strip_prefix("npm:").unwrap_or(word));
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut next = 0;
+        while let Some(command) = commands.get(next).copied() {
+            next += 1;
+            if words(command).any(|word| RUNNERS.contains(&word)) {
+                let called = words(command).map(|word| word.strip_prefix("npm:").unwrap_or(word));
                 for (name, body) in called.filter_map(|word| self.scripts.get_key_value(word)) {
-                    if followed.insert(name) {
-                        commands.extend(self.scripts.get(&format!("pre{name}")).map(String::as_str));
+                    if seen.insert(name) {
+                        let around = [format!("pre{name}"), format!("post{name}")];
+                        commands.extend(around.iter().filter_map(|name| self.scripts.get(name)).map(String::as_str));
                         commands.push(body);
                     }
                 }
             }
         }
-        None
+        commands
     }
 
     /// The package of a program, of a file in it, or of what stands behind `--require`: `tsx`, `dotenv/config`,
@@ -111,9 +119,18 @@ impl DevOnly {
     }
 }
 
-/// Leaves them in the image after all, when a command that runs in it needs one.
+/// The words of a command: `--import` and `tsx` of `NODE_OPTIONS=--import=tsx`.
+fn words(command: &str) -> impl Iterator<Item = &str> {
+    command.split(|c: char| c.is_whitespace() || "&|;()=\"'`".contains(c)).filter(|word| !word.is_empty())
+}
+
+/// Leaves them in the image after all, when a command that runs in it needs one. Packages that the build changes are
+/// shipped as it leaves them.
 pub(crate) fn keep_needed(draft: &mut Draft) {
     let Some(dev) = draft.recipe.dev_only.take() else { return };
+    if draft.plan.build.iter().any(|command| dev.rewrites(command)) {
+        draft.recipe.installed.clear();
+    }
     let needed = |command: &String| Some(format!("`{command}` needs {}", dev.needed_by(command)?));
     let Some(why) = commands(&draft.plan).find_map(needed) else { return };
     let plan = &mut draft.plan;

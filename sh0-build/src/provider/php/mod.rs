@@ -185,13 +185,14 @@ impl Tree<'_> {
         draft.plan.install.push(command);
         let recipe = &mut draft.recipe;
         recipe.manifests.extend(
-            ["composer.json", "composer.lock", "symfony.lock"]
+            ["composer.json", "composer.lock", "symfony.lock", "auth.json"]
                 .iter()
                 .filter(|file| self.files.is_file(file))
                 .map(|file| (*file).to_owned()),
         );
         let paths = manifest.get(&["repositories"]).is_some_and(|all| all.to_string().contains("\"path\""));
         recipe.install_needs_source |= paths || !locked || self.maps_classes(manifest);
+        // What an owner committed of it is source.
         if !self.files.is_folder("vendor") {
             recipe.installed.push("./vendor/*");
         }

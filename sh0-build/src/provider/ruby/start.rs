@@ -34,24 +34,49 @@ pub(super) fn find(files: Files<'_>, gems: Option<&Gems>, framework: Option<&str
     }
 }
 
+/// Programs that gems bring, by gem.
+const BROUGHT: &[(&str, &[&str])] = &[
+    ("clockwork", &["clockwork"]),
+    ("delayed_job", &["delayed_job"]),
+    ("falcon", &["falcon"]),
+    ("good_job", &["good_job"]),
+    ("hanami", &["hanami", "hanami-cli"]),
+    ("karafka", &["karafka"]),
+    ("passenger", &["passenger"]),
+    ("puma", &["puma"]),
+    ("rackup", &["rackup", "rack"]),
+    ("rails", &["railties", "rails"]),
+    ("rake", &["rake"]),
+    ("resque", &["resque"]),
+    ("shoryuken", &["shoryuken"]),
+    ("sidekiq", &["sidekiq"]),
+    ("thin", &["thin"]),
+    ("unicorn", &["unicorn"]),
+];
+
 /// A command with Bundler in front of Ruby and of the programs that gems bring: they lie below `vendor/bundle`, where
-/// only Bundler looks. Programs of the tree, such as `bin/rails`, load it themselves.
+/// only Bundler looks. Programs of the tree, such as `bin/rails`, load it themselves. In another folder Bundler would
+/// look for another Gemfile.
 fn bundled(gems: &Gems, line: &str) -> String {
-    let brought = |program: &str| match program {
-        "ruby" => true,
-        "rails" => gems.locked("railties") || gems.locked("rails"),
-        "rackup" => gems.locked("rackup") || gems.locked("rack"),
-        _ => gems.locked(program),
+    let brought = |word: &str| {
+        let locked = |(_, names): &(&str, &[&str])| names.iter().any(|name| gems.locked(name));
+        word == "ruby" || BROUGHT.iter().find(|(program, _)| *program == word).is_some_and(locked)
     };
     let one = |part: &str| {
         let mut words: Vec<&str> = part.split(' ').collect();
-        let program = command::program(part).filter(|program| brought(program));
-        if let Some(at) = words.iter().position(|word| Some(*word) == program) {
+        let in_front = |word: &&str| command::is_assignment(word) || *word == "exec";
+        let program = words.iter().position(|word| !in_front(word));
+        if let Some(at) = program.filter(|at| brought(words[*at])) {
             words.insert(at, "bundle exec");
         }
         words.join(" ")
     };
-    line.split(" && ").map(one).collect::<Vec<_>>().join(" && ")
+    let quoted = line.contains(['"', '\'']);
+    match command::runs(line, "cd") {
+        true => line.to_owned(),
+        false if quoted => one(line),
+        false => line.split(" && ").map(one).collect::<Vec<_>>().join(" && "),
+    }
 }
 
 /// Sidekiq where it is set up: it finds a Rails app by itself (github.com/sidekiq/sidekiq/wiki/Advanced-Options).
