@@ -4,44 +4,53 @@
 use super::Tree;
 use crate::detect::is_dir_name;
 use crate::text::{Toml, lines};
+use crate::tree::Files;
 
-/// Adds the files that requirements name to `manifests`; answers whether some requirement is another thing of the tree.
-pub(super) fn in_requirements(tree: &Tree<'_>, manifests: &mut Vec<String>) -> bool {
-    let mut waiting = vec![tree.list.to_owned()];
-    let mut seen: Vec<String> = Vec::new();
-    while let Some(file) = waiting.pop() {
-        if seen.contains(&file) || !tree.files.is_file(&file) {
+/// A file of requirements, as it is in the tree.
+pub(super) struct Requirements {
+    pub(super) file: String,
+    pub(super) text: String,
+    /// It installs nothing: it says which versions the others may take.
+    pub(super) constrains: bool,
+}
+
+/// The file `first` and those that it includes, itself first, and whether they are all of it: `false` where one is no file of
+/// the tree or some requirement is another thing of it.
+pub(super) fn requirements(files: Files<'_>, first: &str) -> (Vec<Requirements>, bool) {
+    let mut waiting = vec![(first.to_owned(), false)];
+    let mut seen: Vec<Requirements> = Vec::new();
+    let mut whole = true;
+    while let Some((file, constrains)) = waiting.pop() {
+        if seen.iter().any(|seen| seen.file == file && seen.constrains <= constrains) || !files.is_file(&file) {
             continue;
         }
         if !is_dir_name(&file) || seen.len() == 50 {
-            return true;
+            return (seen, false);
         }
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let text = tree.files.text(&file).unwrap_or_default();
+        let text = files.text(&file).unwrap_or_default();
         for (_, line) in lines(&text) {
             match included(line.trim()) {
-                Some(path) => match resolved(folder, path) {
-                    Some(path) => waiting.push(path),
-                    None => return true,
+                Some((path, constraint)) => match resolved(folder, path) {
+                    Some(path) => waiting.push((path, constrains || constraint)),
+                    None => whole = false,
                 },
-                None if is_local(line.trim()) => return true,
-                None => {}
+                None => whole &= !is_local(line.trim()),
             }
         }
-        if !manifests.contains(&file) {
-            manifests.push(file.clone());
-        }
-        seen.push(file);
+        seen.push(Requirements { file, text, constrains });
     }
-    false
+    (seen, whole)
 }
 
-/// The file that a line includes (pip.pypa.io/en/stable/reference/requirements-file-format).
-fn included(line: &str) -> Option<&str> {
-    let rest = ["--requirement", "--constraint", "-r", "-c"].iter().find_map(|option| line.strip_prefix(option))?;
+/// The file that a line includes, and whether only as constraints (pip.pypa.io/en/stable/reference/requirements-file-format).
+fn included(line: &str) -> Option<(&str, bool)> {
+    let options = [("--requirement", false), ("--constraint", true), ("-r", false), ("-c", true)];
+    let (rest, constrains) =
+        options.iter().find_map(|(option, constrains)| Some((line.strip_prefix(option)?, *constrains)))?;
     let path = rest.trim_start_matches(['=', ' ']).split_whitespace().next()?;
     // An address is no file.
-    (!path.contains("://")).then_some(path)
+    (!path.contains("://")).then_some((path, constrains))
 }
 
 /// A path of a file, as one of the tree; `None` when it leads out of it.

@@ -1,6 +1,6 @@
 //! Who installs, and with which commands.
 
-use super::{Tree, local};
+use super::{Tree, local, package_name};
 use crate::draft::{Draft, quote};
 use crate::images;
 use crate::text::{At, lines};
@@ -149,7 +149,12 @@ impl Manager {
             || tree.files.is_file("setup.py")
             || (self == Manager::Uv && (has(&["build-system"]) || has(&["tool", "uv", "package"])))
             || has(&["tool", "uv", "workspace"]);
-        let local = local::in_requirements(tree, &mut draft.recipe.manifests)
+        for named in &tree.requirements {
+            if !draft.recipe.manifests.contains(&named.file) {
+                draft.recipe.manifests.push(named.file.clone());
+            }
+        }
+        let local = !tree.all_required
             || tree.project.as_ref().is_some_and(local::in_project)
             || (self == Manager::Pipenv && local::in_pipfile(tree));
         draft.recipe.install_needs_source = packaged || local;
@@ -246,8 +251,15 @@ fn pip(tree: &Tree<'_>, run: &mut impl FnMut(String)) {
     }
 }
 
+/// Every requirement has a version, of its own or by a constraint.
 fn pinned(tree: &Tree<'_>) -> bool {
     let requirement = |line: &str| !line.is_empty() && !line.starts_with(['#', '-']);
-    let mut requirements = lines(&tree.requirements).map(|(_, line)| line.trim()).filter(|line| requirement(line));
-    tree.files.is_file("requirements.txt") && requirements.all(|line| line.contains("==") || line.contains('@'))
+    let has_version = |line: &str| line.contains("==") || line.contains('@');
+    let constrained = |line: &str| {
+        let name = package_name(line);
+        let mut constraints = tree.requirements.iter().filter(|file| file.constrains);
+        constraints.any(|file| lines(&file.text).any(|(_, line)| has_version(line) && package_name(line) == name))
+    };
+    let mut required = tree.required().filter(|(_, _, line)| requirement(line.trim()));
+    tree.files.is_file("requirements.txt") && required.all(|(_, _, line)| has_version(line) || constrained(line))
 }

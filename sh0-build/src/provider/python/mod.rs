@@ -8,6 +8,7 @@ mod workspace;
 
 use sh0_core::Result;
 
+use self::local::Requirements;
 use self::manager::Manager;
 use super::{Procfile, Provider};
 use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
@@ -109,12 +110,12 @@ impl Provider for Python {
     }
 }
 
-pub(super) struct Tree<'a> {
+struct Tree<'a> {
     pub(super) files: Files<'a>,
     pub(super) project: Option<Toml>,
-    /// The file of requirements, and its text.
-    pub(super) list: &'static str,
-    pub(super) requirements: String,
+    /// The file of requirements and those that it includes; whether they are all that pip installs from.
+    pub(super) requirements: Vec<Requirements>,
+    pub(super) all_required: bool,
 }
 
 impl<'a> Tree<'a> {
@@ -125,7 +126,8 @@ impl<'a> Tree<'a> {
             None => None,
         };
         let list = files.first(manager::REQUIREMENTS).unwrap_or("requirements.txt");
-        Ok(Tree { files, project, list, requirements: files.text(list).unwrap_or_default() })
+        let (requirements, all_required) = local::requirements(files, list);
+        Ok(Tree { files, project, requirements, all_required })
     }
 
     fn plan(&self, draft: &mut Draft) {
@@ -219,10 +221,16 @@ impl<'a> Tree<'a> {
         pins
     }
 
+    /// The lines of all files of requirements, with file and number.
+    pub(super) fn required(&self) -> impl Iterator<Item = (&str, u32, &str)> {
+        let installed = self.requirements.iter().filter(|file| !file.constrains);
+        installed.flat_map(|file| lines(&file.text).map(|(number, line)| (file.file.as_str(), number, line)))
+    }
+
     /// Where a dependency is named: in requirements, in the project's tables, or in the Pipfile.
     pub(super) fn dependency(&self, name: &str) -> Option<At> {
-        if let Some((line, _)) = lines(&self.requirements).find(|(_, line)| package_name(line) == name) {
-            return Some(At::line(self.list, line));
+        if let Some((file, line, _)) = self.required().find(|(_, _, line)| package_name(line) == name) {
+            return Some(At::line(file, line));
         }
         if let Some(project) = &self.project
             && let Some(at) = in_project(project, name)
@@ -256,11 +264,20 @@ impl<'a> Tree<'a> {
         for (package, library) in NATIVE {
             if let Some(at) = self.dependency(package)
                 && !draft.recipe.packages.contains(library)
+                && !self.brings_library(package, &at)
             {
                 draft.because_of(format!("packages += {library}"), format!("{package} loads it"), at);
                 draft.recipe.packages.push(library);
             }
         }
+    }
+
+    /// `psycopg[binary]`: the wheel has the library in it.
+    fn brings_library(&self, package: &str, at: &At) -> bool {
+        let text = self.files.text(&at.file).unwrap_or_default();
+        let line = at.line.and_then(|number| lines(&text).find(|(line, _)| *line == number));
+        let extras = line.and_then(|(_, line)| line.split_once(package)?.1.split_once(']')).map(|(extras, _)| extras);
+        extras.is_some_and(|extras| (extras.starts_with('[') || extras.contains("extras")) && extras.contains("binary"))
     }
 }
 

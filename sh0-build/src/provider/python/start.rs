@@ -261,9 +261,10 @@ fn fast_app(tree: &Tree<'_>) -> Option<(String, String, At)> {
 /// uvicorn is there: named, or brought by `fastapi[standard]` or FastHTML.
 fn brings_uvicorn(tree: &Tree<'_>) -> bool {
     let project = tree.project.as_ref().map(|project| project.text.as_str()).unwrap_or_default();
-    let extra = |text: &&str| text.contains("fastapi[standard]") || text.contains("fastapi[all]");
+    let extra = |text: &str| text.contains("fastapi[standard]") || text.contains("fastapi[all]");
     ["uvicorn", "python-fasthtml", "gradio"].iter().any(|name| tree.dependency(name).is_some())
-        || [tree.requirements.as_str(), project].iter().any(extra)
+        || extra(project)
+        || tree.required().any(|(_, _, line)| extra(line))
 }
 
 fn flask(tree: &Tree<'_>, draft: &mut Draft) {
