@@ -1,8 +1,10 @@
-//! What `devDependencies` alone hold: an image leaves it out, unless a command that it runs needs it.
+//! What an image leaves out, unless a command that it runs needs it: what `devDependencies` alone hold, and the package
+//! manager.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::draft::{Draft, commands};
+use crate::images;
 use crate::text::Json;
 
 /// Programs that bear another name than the package they come with.
@@ -44,6 +46,8 @@ pub(crate) struct DevOnly {
     scripts: BTreeMap<String, String>,
     /// The install without them, and with.
     pub(super) install: Option<(&'static str, &'static str)>,
+    /// The package manager, where Node's image has none of its release, and the package of npm that it is.
+    pub(super) manager: Option<(&'static str, String)>,
 }
 
 impl DevOnly {
@@ -53,9 +57,6 @@ impl DevOnly {
             manifests.iter().filter_map(move |manifest| manifest.get(&[section])?.as_object()).flatten()
         };
         let mut packages: BTreeSet<String> = entries("devDependencies").map(|(name, _)| name.clone()).collect();
-        if packages.is_empty() {
-            return DevOnly::default();
-        }
         for (name, _) in ["dependencies", "optionalDependencies"].into_iter().flat_map(entries) {
             packages.remove(name);
         }
@@ -71,6 +72,17 @@ impl DevOnly {
     pub(crate) fn needed_by(&self, command: &str) -> Option<&str> {
         let all = self.followed(command);
         all.into_iter().find_map(|command| words(command).find_map(|word| self.package(word)))
+    }
+
+    /// Whether a command runs this manager, as itself or by its `pnpx`, through scripts too.
+    fn runs(&self, command: &str, manager: &str) -> bool {
+        let runner = match manager {
+            "pnpm" => "pnpx",
+            "bun" => "bunx",
+            other => other,
+        };
+        let is = |word: &str| word == manager || word == runner;
+        self.followed(command).into_iter().any(|command| words(command).any(is))
     }
 
     /// Whether a command installs or takes away packages, or names their folder, through scripts too.
@@ -124,10 +136,27 @@ fn words(command: &str) -> impl Iterator<Item = &str> {
     command.split(|c: char| c.is_whitespace() || "&|;()=\"'`".contains(c)).filter(|word| !word.is_empty())
 }
 
-/// Leaves them in the image after all, when a command that runs in it needs one. Packages that the build changes are
-/// shipped as it leaves them.
+/// Puts into the image what a command that runs in it needs, once everybody has said theirs.
 pub(crate) fn keep_needed(draft: &mut Draft) {
     let Some(dev) = draft.recipe.dev_only.take() else { return };
+    keep_manager(&dev, draft);
+    keep_packages(&dev, draft);
+}
+
+/// Installs the manager there. Bun's image has itself, and no npm that would install another.
+fn keep_manager(dev: &DevOnly, draft: &mut Draft) {
+    let Some((program, package)) = &dev.manager else { return };
+    let on_bun = draft.recipe.run.as_ref().is_some_and(|(base, _)| base.stack == images::BUN.stack);
+    let Some(command) = commands(&draft.plan).find(|command| dev.runs(command, program)).cloned() else { return };
+    match on_bun {
+        false => draft.recipe.before_ship.push(format!("npm install --global --force {package}")),
+        true if *program == "bun" => {}
+        true => draft.warn(format!("`{command}` runs {program}, which Bun's image has not: name what it runs instead")),
+    }
+}
+
+/// Leaves them in the image after all. Packages that the build changes are shipped as it leaves them.
+fn keep_packages(dev: &DevOnly, draft: &mut Draft) {
     if draft.plan.build.iter().any(|command| dev.rewrites(command)) {
         draft.recipe.installed.clear();
     }
@@ -184,5 +213,7 @@ mod tests {
         ] {
             assert_eq!(dev.needed_by(command), package, "{command}");
         }
+        assert!(dev.runs("cd a && pnpm start", "pnpm") && dev.runs("npm run loop", "npm"));
+        assert!(!dev.runs("npm start", "yarn") && !dev.runs("node pnpm.js", "pnpm"));
     }
 }

@@ -113,6 +113,8 @@ impl Manager {
             .manifest
             .str(&["packageManager"])
             .or_else(|| tree.manifest.str(&["devEngines", "packageManager", "name"]))?;
+        // `pnpm@9.1.0+sha512.abc`
+        let wanted = wanted.split('+').next().unwrap_or(wanted);
         let (name, version) = wanted.split_once('@').unwrap_or((wanted, ""));
         let manager = match name {
             "npm" => Manager::Npm,

@@ -155,6 +155,7 @@ impl Tree<'_> {
             Some(member) => DevOnly::of(&[&self.manifest, &member]),
             None => DevOnly::of(&[&self.manifest]),
         };
+        dev_only.manager = runner.package.clone().map(|package| (manager.name(), package));
         let mut has_dev = builds;
         if has_dependencies {
             has_dev = manager.install(self, draft, &mut dev_only, builds);
@@ -276,7 +277,6 @@ impl Tree<'_> {
         draft.start(&*command, "`standalone`: the server with no more than what it uses", Some(at));
         // Where it listens; Docker sets this variable to the name of the container.
         draft.env("HOSTNAME", "0.0.0.0");
-        draft.recipe.before_ship.clear();
         draft.recipe.ship = vec![FOLDER.to_owned()];
         draft.recipe.ship_for = Some(command);
     }

@@ -122,20 +122,13 @@ fn entry_of(command: &str) -> Option<&str> {
     words.next().is_none().then_some(file)
 }
 
-/// What the start command needs in the image that ships, beyond Node and npm.
+/// What the start command runs on, where that is not Node.
 fn runs_with(draft: &mut Draft, runner: &Runner) {
     let command = draft.plan.start_command.clone().unwrap_or_default();
-    match command::program(&command).unwrap_or_default() {
-        "bun" | "bunx" => {
-            let version = bun_version(draft, runner);
-            draft.recipe.run = Some((&images::BUN, version.to_owned()));
-            draft.tool("bun", "Bun (npm install --global bun)");
-        }
-        "pnpm" | "yarn" => {
-            let package = runner.package.iter();
-            draft.recipe.before_ship.extend(package.map(|package| format!("npm install --global --force {package}")));
-        }
-        _ => {}
+    if matches!(command::program(&command), Some("bun" | "bunx")) {
+        let version = bun_version(draft, runner);
+        draft.recipe.run = Some((&images::BUN, version.to_owned()));
+        draft.tool("bun", "Bun (npm install --global bun)");
     }
 }
 
