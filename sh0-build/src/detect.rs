@@ -4,7 +4,7 @@
 //! settings of the app  >  sh0.toml  >  nixpacks.toml, railpack.json, app.json  >  Procfile  >  Dockerfile (image, port)  >  the language's provider
 //! ```
 
-use sh0_core::model::{AppSettings, EnvKey, ImagePlan, Plan};
+use sh0_core::model::{AppSettings, EnvKey, ImagePlan, Plan, ProcessName};
 use sh0_core::{Code, Error, Result};
 
 use crate::config::Config;
@@ -99,12 +99,14 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
         ));
     }
     if own_image {
-        // The image has a command of its own; the language's is for runtimes without images.
+        // The image has a command and variables of its own; the language's are for runtimes without images.
         draft.plan.processes.clear();
+        draft.plan.host_env = std::mem::take(&mut draft.plan.env);
     }
     let others = |draft: &mut Draft| {
         if let Some(procfile) = procfile {
             procfile.apply(draft);
+            own_web(draft);
         }
         foreign.apply(draft);
         Ok(())
@@ -124,6 +126,17 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
         keep_needed(&mut draft);
     }
     Ok((draft, own_image))
+}
+
+/// What the tree's Dockerfile runs is `web` in its image; a Procfile's is for runtimes without images.
+fn own_web(draft: &mut Draft) {
+    let Ok(web) = "web".parse::<ProcessName>() else { return };
+    if draft.recipe.own_command && draft.plan.processes.remove(&web).is_some() {
+        draft.warn(
+            "the image runs what its Dockerfile says; the `web` of the Procfile is for runtimes without images: to run it \
+             in the image, write it as `start_command` in sh0.toml",
+        );
+    }
 }
 
 fn finished(files: Files<'_>, draft: (Draft, bool), options: &Options) -> Result<(Plan, Option<Error>)> {

@@ -68,6 +68,8 @@ pub(crate) struct Recipe {
     pub(crate) tool_home: Option<(&'static str, &'static str)>,
     /// A command runs the tool that builds: it is shipped with the source.
     pub(crate) ship_tool: bool,
+    /// The tree's own Dockerfile says what its image runs.
+    pub(crate) own_command: bool,
     /// Lines of the `.dockerignore` beyond the common ones.
     pub(crate) ignore: Vec<String>,
 }

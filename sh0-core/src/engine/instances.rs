@@ -110,8 +110,9 @@ impl Engine {
     /// The environment of a release: what the plan needs, what the owner set over it, who it is.
     fn environment(&self, row: &ReleaseRow) -> Result<BTreeMap<EnvKey, Secret>> {
         let release = &row.release;
+        let planned = release.plan.variables(release.artifact.runtime);
         let mut env: BTreeMap<EnvKey, Secret> =
-            release.plan.env.iter().map(|(key, value)| (key.clone(), Secret::new(value.as_str()))).collect();
+            planned.into_iter().map(|(key, value)| (key.clone(), Secret::new(value))).collect();
         for var in &row.vars {
             env.insert(var.key.clone(), self.inner.backends.sealer.open(&release_var(release, &var.key), &var.value)?);
         }

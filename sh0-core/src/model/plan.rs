@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EnvKey, ProcessName, RelPath};
+use super::{EnvKey, ProcessName, RelPath, RuntimeKind};
 
 /// How a source tree is built and started. The keys are stable: `sh0 plan --json` prints this.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +55,9 @@ pub struct Plan {
     /// instance, for servers that look for it under another name than `PORT`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<EnvKey, String>,
+    /// Variables that the stack needs where there is no image: beside the tree's own Dockerfile, whose image has its own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub host_env: BTreeMap<EnvKey, String>,
     /// Folders of the app that come first in `PATH`, in builds and in instances, such as `.venv/bin`: absolute there,
     /// relative to the app's folder here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -73,6 +76,23 @@ pub struct Plan {
     /// What the owner should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// The variables that the plan says on this runtime.
+    ///
+    /// ```
+    /// use sh0_core::model::{Plan, RuntimeKind};
+    /// let mut plan = Plan::default();
+    /// plan.host_env.insert("BUNDLE_PATH".parse()?, "vendor/bundle".into());
+    /// assert_eq!(plan.variables(RuntimeKind::Process).len(), 1);
+    /// assert_eq!(plan.variables(RuntimeKind::Docker).len(), 0);
+    /// # Ok::<(), sh0_core::Error>(())
+    /// ```
+    pub fn variables(&self, runtime: RuntimeKind) -> BTreeMap<&EnvKey, &str> {
+        let host = self.host_env.iter().filter(|_| runtime == RuntimeKind::Process);
+        host.chain(&self.env).map(|(key, value)| (key, value.as_str())).collect()
+    }
 }
 
 /// The whole value of a variable that gets the port of its instance, such as `ROCKET_PORT`.

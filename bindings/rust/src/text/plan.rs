@@ -7,6 +7,9 @@ use super::{Ink, place, plain};
 /// The column of the values.
 const VALUES: usize = 18;
 
+/// Stands before what is for runtimes without images, beside the tree's own Dockerfile.
+const HOST: &str = "host ";
+
 /// A plan: every decision with its reasons, then what the owner should know. `colour` is for terminals.
 ///
 /// ```
@@ -71,7 +74,7 @@ impl<'a> Row<'a> {
         };
         for (index, Value { value, more, reasons }) in self.values.iter().enumerate() {
             let name = if index == 0 { plain(&self.name) } else { String::new() };
-            let name = ink.bold(&format!("{name:VALUES$}"));
+            let name = ink.bold(&format!("{name:<width$} ", width = VALUES - 1));
             out.push_str(&format!("{name}{}\n", plain(&format!("{value}{more}"))));
             reasons.iter().for_each(|reason| out.push_str(&why("", reason)));
         }
@@ -101,10 +104,11 @@ fn explain<'a>(rows: &mut Vec<Row<'a>>, reason: &'a Reason) {
     if name == "processes.web" {
         name = "start_command";
     }
-    let at = rows.iter().position(|row| row.name == name).unwrap_or_else(|| {
-        rows.push(Row::new(name, []));
-        rows.len() - 1
-    });
+    let at =
+        rows.iter().position(|row| row.name.strip_prefix(HOST).unwrap_or(&row.name) == name).unwrap_or_else(|| {
+            rows.push(Row::new(name, []));
+            rows.len() - 1
+        });
     let Some(row) = rows.get_mut(at) else { return };
     // The command of a member of a workspace may have got a `cd` in front.
     let is = |known: &&mut Value<'_>| known.value == value || known.value.ends_with(&format!(" && {value}"));
@@ -122,15 +126,18 @@ fn decided<'a>(plan: &Plan) -> Vec<Row<'a>> {
     let Plan { language, package_manager, framework, version, install, build, release_command, start_command, .. } =
         plan;
     let spa = if plan.spa_fallback { ", where unknown paths answer index.html" } else { "" };
+    let own_image = matches!(plan.image, ImagePlan::Dockerfile { .. });
+    let own_web = own_image && !plan.processes.keys().any(|name| name.as_str() == "web");
+    let here = |name: &str, host: bool| if host { format!("{HOST}{name}") } else { name.to_owned() };
     let mut rows = vec![
         Row::new("language", [language.clone()]),
         Row::new("version", version.clone()),
         Row::new("package_manager", package_manager.clone()),
         Row::new("framework", framework.clone()),
-        Row::new("install", install.clone()),
-        Row::new("build", build.clone()),
+        Row::new(&here("install", own_image), install.clone()),
+        Row::new(&here("build", own_image), build.clone()),
         Row::new("release_command", release_command.clone()),
-        Row::new("start_command", start_command.clone()),
+        Row::new(&here("start_command", own_web), start_command.clone()),
     ];
     let others = plan.processes.iter().filter(|(name, _)| name.as_str() != "web");
     rows.extend(others.map(|(name, command)| Row::new(&format!("processes.{name}"), [command.clone()])));
@@ -139,6 +146,7 @@ fn decided<'a>(plan: &Plan) -> Vec<Row<'a>> {
         Row::with_more("static_dir", plan.static_dir.clone().map(|dir| (dir, spa.to_owned()))),
         Row::new("port", plan.port.map(|port| port.to_string())),
         Row::new("env", plan.env.iter().map(|(name, value)| format!("{name}={value}"))),
+        Row::new(&here("env", true), plan.host_env.iter().map(|(name, value)| format!("{name}={value}"))),
         Row::with_more("services", plan.services.iter().map(|(name, service)| (name.clone(), describe(service)))),
         Row::new("image", stages),
         Row::new("caches", caches),

@@ -29,7 +29,7 @@ impl Provider for Compose {
     }
 
     /// A compose file describes the tree when nothing else does, or when it builds a service from the tree's root. Beside
-    /// an app, one with databases alone is for its developers.
+    /// an app, one with databases alone is for its developers, and so is one whose services read the source as they run.
     fn recognises(&self, files: Files<'_>) -> bool {
         let Some(file) = files.first(NAMES) else { return false };
         let Some(Ok(yaml)) = files.text(file).map(|text| Yaml::parse(&text)) else { return !is_app(files) };
@@ -37,7 +37,8 @@ impl Provider for Compose {
         if services.is_empty() {
             return false;
         }
-        !is_app(files) || services.values().any(|(_, service)| own_dockerfile(files, service).is_some())
+        let ships = |service: &ComposeService| own_dockerfile(files, service).is_some() && !is_development(service);
+        !is_app(files) || services.values().any(|(_, service)| ships(service))
     }
 
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
@@ -66,7 +67,9 @@ impl Provider for Compose {
             };
             draft.because_of(format!("services += {name}"), from, At::line(file, *line));
         }
-        own_image(files, file, &services, &mut draft);
+        if let Some(name) = own_image(files, file, &services, &mut draft) {
+            left_out(file, &name, &yaml, &mut draft);
+        }
         draft.plan.services = services.into_iter().map(|(name, (_, service))| (name, service)).collect();
         Ok(draft)
     }
@@ -154,15 +157,40 @@ fn own_dockerfile(files: Files<'_>, service: &ComposeService) -> Option<String> 
     (is_dir_name(&file) && files.is_file(&file)).then_some(file)
 }
 
-/// The first service that is built from the tree itself can be deployed as it is.
-fn own_image(files: Files<'_>, file: &str, services: &Services, draft: &mut Draft) {
-    let found = services
-        .iter()
-        .find_map(|(name, (line, service))| Some((name, *line, service, own_dockerfile(files, service)?)));
-    let Some((name, line, service, dockerfile)) = found else { return };
-    let Ok(path) = dockerfile.parse::<RelPath>() else { return };
+/// Whether a service is for those who write the app: it reads their source as it runs, or is built for that.
+fn is_development(service: &ComposeService) -> bool {
+    let mounted = |volume: &String| {
+        let source = volume.split(':').next().unwrap_or_default();
+        matches!(source, "." | "./" | "$PWD" | "${PWD}")
+    };
+    let build = service.build.as_ref();
+    let names = build.into_iter().flat_map(|build| build.dockerfile.iter().chain(&build.target));
+    let meant = |name: &String| {
+        let lower = name.to_ascii_lowercase();
+        let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+        words.any(|word| matches!(word, "dev" | "develop" | "development" | "local" | "test"))
+    };
+    service.volumes.iter().any(mounted) || names.into_iter().any(meant)
+}
+
+/// How far a service is from being the one that people visit.
+fn distance(name: &str, service: &ComposeService) -> (bool, bool, bool) {
+    const VISITED: &[&str] = &["web", "app", "server", "api", "backend", "site", "www", "django", "rails"];
+    let visited = name.split(['-', '_', '.']).any(|word| VISITED.contains(&word));
+    (is_development(service), service.ports.is_empty(), !visited)
+}
+
+/// The service that people visit, of those that are built from the tree itself, can be deployed as it is. Answers its name.
+fn own_image(files: Files<'_>, file: &str, services: &Services, draft: &mut Draft) -> Option<String> {
+    let built = services.iter().filter_map(|(name, (line, service))| {
+        let dockerfile = own_dockerfile(files, service)?;
+        Some((name, *line, service, dockerfile))
+    });
+    let (name, line, service, dockerfile) =
+        built.min_by_key(|(name, line, service, _)| (distance(name, service), *line))?;
+    let path = dockerfile.parse::<RelPath>().ok()?;
     if !use_dockerfile(files, Some(&path), draft) {
-        return;
+        return None;
     }
     if let Some(port) = service.ports.first().and_then(|port| inner(port)) {
         draft.because_of(format!("port = {port}"), format!("the service `{name}` publishes it"), At::line(file, line));
@@ -174,6 +202,31 @@ fn own_image(files: Files<'_>, file: &str, services: &Services, draft: &mut Draf
             "{file}: a deploy starts `{name}`, which is built from this folder, and nothing else; add {} as apps or databases of their own",
             others.join(", ")
         ));
+    }
+    Some(name.clone())
+}
+
+/// Says what the file has of the deployed service beside its image and its port: an owner sets that in the app.
+fn left_out(file: &str, name: &str, yaml: &Yaml, draft: &mut Draft) {
+    const KEYS: &[(&str, &str)] = &[
+        ("command", "`start_command` in sh0.toml"),
+        ("entrypoint", "`start_command` in sh0.toml"),
+        ("environment", "`sh0 env set`"),
+        ("env_file", "`sh0 env import`"),
+        ("volumes", "`sh0 volumes add`"),
+    ];
+    let Some(service) = yaml.get(&["services", name]) else { return };
+    let said = KEYS.iter().filter(|(key, _)| service.get(&[key]).is_some());
+    let said: Vec<String> = said.map(|(key, instead)| format!("{key} ({instead})")).collect();
+    if !said.is_empty() {
+        draft.warn(format!("{file}: of `{name}`, a deploy does not take over: {}", said.join(", ")));
+    }
+    for key in ["args", "target"] {
+        if service.get(&["build", key]).is_some() {
+            draft.warn(format!(
+                "{file}: `build.{key}` of `{name}` is not heard: the last stage is built, without arguments"
+            ));
+        }
     }
 }
 

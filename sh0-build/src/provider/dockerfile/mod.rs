@@ -1,6 +1,6 @@
 //! A Dockerfile in the tree: its owner knows best how the image is made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sh0_core::model::{ImagePlan, RelPath};
 
@@ -28,6 +28,7 @@ pub(crate) fn use_dockerfile(files: Files<'_>, named: Option<&RelPath>, draft: &
     };
     draft.because_of(format!("image = {path}"), "the tree brings its own Dockerfile", At::line(&path, from));
     draft.plan.image = ImagePlan::Dockerfile { path: rel };
+    draft.recipe.own_command = facts.command;
     if let Some((line, port)) = facts.expose {
         draft.because_of(format!("port = {port}"), "EXPOSE says so", At::line(&path, line));
         draft.plan.port = Some(port);
@@ -47,6 +48,8 @@ struct Facts {
     from: Option<u32>,
     /// The first port of the last stage.
     expose: Option<(u32, u16)>,
+    /// What the last stage runs is said in the file.
+    command: bool,
     /// What needs BuildKit.
     buildkit: Vec<(u32, &'static str)>,
 }
@@ -56,10 +59,21 @@ impl Facts {
         let file = Dockerfile::parse(text);
         let mut facts = Facts { from: file.last().map(|stage| stage.line), ..Facts::default() };
         let mut values: BTreeMap<String, String> = BTreeMap::new();
+        // Stages with a command, by name: who begins with one has it too.
+        let (mut stage, mut commanded) = ("", BTreeSet::new());
         for instruction in &file.instructions {
             let line = instruction.line;
             match instruction.word.as_str() {
-                "FROM" => facts.expose = None,
+                "FROM" => {
+                    facts.expose = None;
+                    let inherits = instruction.rest.split_whitespace().next();
+                    facts.command = inherits.is_some_and(|image| commanded.contains(image));
+                    stage = instruction.rest.split_whitespace().last().unwrap_or_default();
+                }
+                "CMD" | "ENTRYPOINT" => {
+                    facts.command = true;
+                    commanded.insert(stage);
+                }
                 "ARG" | "ENV" => {
                     values.extend(instruction.pairs().into_iter().filter_map(|(key, value)| Some((key, value?))))
                 }
@@ -99,5 +113,13 @@ mod tests {
         assert_eq!(Facts::read("FROM a\nRUN <<X\nFROM b\nEXPOSE 1\nX\nCOPY --link a b").buildkit.len(), 2);
         assert_eq!(Facts::read("FROM a\nENV PORT=\"81\"\nEXPOSE ${PORT:-80}").expose, Some((3, 81)));
         assert_eq!(Facts::read("EXPOSE 80").from, None);
+        for (text, command) in [
+            ("FROM a\nCMD x", true),
+            ("FROM a AS b\nENTRYPOINT x\nFROM c", false),
+            ("FROM a AS b\nENTRYPOINT x\nFROM b", true),
+            ("FROM a", false),
+        ] {
+            assert_eq!(Facts::read(text).command, command, "{text}");
+        }
     }
 }

@@ -147,7 +147,8 @@ fn launch(
     let (tree, cache) = (layout.tree(request.app, id), layout.cache(request.app));
     let mut env = instances.base_env(&request.plan.paths, &tree, &cache.join("home"), &cache.join("tmp"));
     env.extend(instances.config.build_env.clone());
-    env.extend(request.plan.env.iter().map(|(key, value)| (key.to_string(), Secret::new(value))));
+    let planned = request.plan.variables(RuntimeKind::Process);
+    env.extend(planned.into_iter().map(|(key, value)| (key.to_string(), Secret::new(value))));
     env.extend(request.env.iter().map(|(key, value)| (key.to_string(), value.clone())));
     let none = Resources::default();
     let cgroups = instances.host.cgroups.make(&group_name(request), &none)?;
