@@ -4,9 +4,12 @@ use sh0_core::model::{Category::Compose, Severity};
 
 use super::context::Context;
 use super::eol;
-use super::judge::{is_everyday_password, is_reference, is_secret_name};
+use super::judge::{entropy, is_everyday_password, is_placeholder, is_reference, is_secret_name};
 use super::rule::{Check, Hits, Rule};
 use crate::yaml::{Value, Yaml};
+
+/// What is a password of a compose file is no general secret besides.
+pub(super) const PASSWORD: &str = "CMP04";
 
 pub(super) static RULES: &[Rule] = &[
     Rule {
@@ -40,7 +43,7 @@ pub(super) static RULES: &[Rule] = &[
         check: Check::Tree(latest),
     },
     Rule {
-        id: "CMP04",
+        id: PASSWORD,
         name: "compose-password",
         category: Compose,
         severity: Severity::High,
@@ -214,20 +217,31 @@ fn password(cx: &Context<'_>, hits: &mut Hits) {
             .iter()
             .filter_map(|(key, value)| Some((key.line, key.name.clone(), value.text()?.to_owned())));
         for (line, key, value) in listed.chain(keyed) {
-            let switch = matches!(value.as_str(), "" | "true" | "false" | "yes" | "no" | "0" | "1");
+            let default = default_of(&value);
+            let value = default.unwrap_or(&value);
+            let switch = matches!(value, "" | "true" | "false" | "yes" | "no" | "0" | "1");
             if !is_secret_name(&key) && !key.ends_with("PASSWORD")
-                || is_reference(&value)
+                || is_reference(value)
                 || switch
                 || value.starts_with("/run/secrets")
             {
                 continue;
             }
-            hits.at(path, line, format!("{name}: {key} has a literal value"));
-            if is_everyday_password(&value) {
+            let literal = if default.is_some() { "default" } else { "value" };
+            hits.at(path, line, format!("{name}: {key} has a literal {literal}"));
+            if is_everyday_password(value) {
                 hits.severity(Severity::Medium);
             }
         }
     }
+}
+
+/// The key of `${NAME:-KEY}` that counts wherever nobody sets the variable; a word there is for a try at home.
+fn default_of(value: &str) -> Option<&str> {
+    let (name, default) = value.strip_prefix("${")?.strip_suffix('}')?.split_once('-')?;
+    let name = name.trim_end_matches(':');
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    (plain && default.len() >= 24 && entropy(default) > 3.0 && !is_placeholder(default)).then_some(default)
 }
 
 /// Databases by their port.

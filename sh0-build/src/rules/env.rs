@@ -4,18 +4,18 @@ use super::class::Class;
 
 /// One file.
 #[derive(Debug, Default)]
-pub(super) struct EnvFile {
-    pub(super) values: Vec<EnvValue>,
+pub(crate) struct EnvFile {
+    pub(crate) values: Vec<EnvValue>,
     /// Lines that say nothing that a reader of env files understands.
     pub(super) errors: Vec<(u32, String)>,
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) struct EnvValue {
-    pub(super) line: u32,
-    pub(super) key: String,
+pub(crate) struct EnvValue {
+    pub(crate) line: u32,
+    pub(crate) key: String,
     /// Quotes taken off.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 /// What rules read as `KEY=value` lines: more than [`sh0_core::model::is_env_file`], which says what never belongs to a
@@ -27,7 +27,7 @@ pub(super) fn is_env_file(path: &str) -> bool {
 }
 
 impl EnvFile {
-    pub(super) fn parse(text: &str) -> EnvFile {
+    pub(crate) fn parse(text: &str) -> EnvFile {
         let mut file = EnvFile::default();
         let mut lines = (1u32..).zip(text.lines());
         while let Some((number, line)) = lines.next() {

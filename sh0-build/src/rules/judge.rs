@@ -59,6 +59,9 @@ const PLACEHOLDERS: &[&str] = &[
     "replace",
     "fixme",
     "not_real",
+    "not-a-secret",
+    "not_a_secret",
+    "notasecret",
     "notreal",
     "put_your",
     "_here",
@@ -89,6 +92,10 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
 
 /// A variable, a template, a function: the value comes from elsewhere.
 pub(crate) fn is_reference(value: &str) -> bool {
+    !is_drawn_key(value) && refers(value)
+}
+
+fn refers(value: &str) -> bool {
     ["${", "{{", "$(", "<%", "%(", "#{", "%{"].iter().any(|open| value.contains(open))
         || value.starts_with(['$', '<', '{', '[', '%', '@', '*'])
         || value.starts_with("env(")
@@ -96,6 +103,18 @@ pub(crate) fn is_reference(value: &str) -> bool {
         || value.starts_with("arn:")
         || value.starts_with("vault:")
         || value.starts_with("op://")
+}
+
+/// A key as Django draws one: 50 characters of `a-z0-9!@#$%^&*(-_=+)`, in which `$(` and `%(` mean nothing.
+fn is_drawn_key(value: &str) -> bool {
+    let key = value.strip_prefix("django-insecure-").unwrap_or(value);
+    let count = |wanted: fn(u8) -> bool| key.bytes().filter(|b| wanted(*b)).count();
+    let of_alphabet = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!@#$%^&*(-_=+)".contains(&b);
+    key.len() == 50
+        && key.bytes().all(of_alphabet)
+        && count(|b| b.is_ascii_digit()) >= 2
+        && count(|b| b.is_ascii_punctuation()) >= 4
+        && entropy(key) > 4.0
 }
 
 /// One character again and again, for a good part of the text.
@@ -109,10 +128,36 @@ fn is_filled(text: &str) -> bool {
     longest >= 6 && longest * 3 >= text.len()
 }
 
+const NAMES_OF_LOGINS: &[&str] = &[
+    "access",
+    "api",
+    "auth",
+    "bearer",
+    "client",
+    "id",
+    "key",
+    "my",
+    "name",
+    "passsword",
+    "password",
+    "passwd",
+    "secret",
+    "the",
+    "token",
+    "user",
+    "username",
+    "your",
+];
+
 /// Passwords that everybody writes while developing: not worth a finding outside of production settings.
 pub(crate) fn is_everyday_password(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let bare = lower.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    // `access_token`, `api_user`: the name of what is to be written there.
+    let mut words = bare.split(|c: char| !c.is_ascii_alphanumeric());
+    if words.all(|word| NAMES_OF_LOGINS.contains(&word)) {
+        return true;
+    }
     matches!(
         bare,
         "" | "password"
@@ -355,6 +400,10 @@ mod tests {
         ] {
             assert!(!is_secret_name(name), "{name}");
         }
+        let key = "k5(3^t%(w!x&8e$(q2z-n_0p+d7u=c9r#y*a@1m4jh6gb)fisl";
+        assert!(!is_reference(key) && !is_reference(&format!("django-insecure-{key}")));
+        assert!(is_reference("%(secret_key)s") && is_reference("$(cat /run/secrets/key)"));
+        assert!(is_everyday_password("access_token") && !is_everyday_password("access_token_7f3a"));
         for value in ["${DB_PASSWORD}", "your_token", "xxxxxxxx", "aaaaaaaaaa", "<token>", "EXAMPLEKEY"] {
             assert!(is_placeholder(value), "{value}");
         }

@@ -24,6 +24,7 @@ mod process;
 mod rule;
 mod sarif;
 mod scan;
+mod secret_judges;
 mod secrets;
 mod security;
 mod settings;
@@ -44,7 +45,8 @@ use rule::{Hit, Hits, Rule, Verdict};
 use scan::Owner;
 use suppress::Suppressions;
 
-pub(crate) use judge::is_secret_variable;
+pub(crate) use env::EnvFile;
+pub(crate) use judge::{is_secret_name, is_secret_variable};
 pub use sarif::to_sarif;
 
 /// What a check knows beyond the tree.
@@ -175,7 +177,8 @@ fn checked(cx: &Context<'_>) -> Report {
     let places: BTreeSet<_> = findings
         .iter()
         .chain(suppressed.iter().map(|one| &one.finding))
-        .filter(|finding| finding.category == Category::Secrets && finding.rule != secrets::GENERAL)
+        .filter(|finding| finding.category == Category::Secrets || finding.rule == compose::PASSWORD)
+        .filter(|finding| finding.rule != secrets::GENERAL)
         .map(|finding| (finding.file.clone(), finding.line))
         .collect();
     findings

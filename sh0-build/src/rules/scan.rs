@@ -59,6 +59,17 @@ impl Found<'_> {
         std::str::from_utf8(&self.text[self.line.0.min(start)..start]).unwrap_or_default()
     }
 
+    /// Whether the line is a comment and nothing else.
+    pub(crate) fn in_comment(&self) -> bool {
+        let line = self.line().trim_start();
+        // `#` begins private fields in JavaScript, attributes in Rust.
+        let hash = || {
+            !["js", "ts", "mjs", "cjs", "jsx", "tsx", "rs", "vue", "svelte", "astro"]
+                .contains(&self.path.rsplit('.').next().unwrap_or_default())
+        };
+        line.starts_with("//") || line.starts_with("/*") || line.starts_with("* ") || line.starts_with('#') && hash()
+    }
+
     /// Up to `limit` bytes before the line, cut at a character.
     pub(crate) fn before(&self, limit: usize) -> String {
         String::from_utf8_lossy(&self.text[self.line.0.saturating_sub(limit)..self.line.0]).into_owned()

@@ -3,15 +3,13 @@
 use sh0_core::model::{Category::Secrets, Severity};
 
 use super::class::Class;
-use super::context::Context;
-use super::env::EnvFile;
 use super::facts::ELSEWHERE;
-use super::judge::{
-    entropy, is_everyday_password, is_placeholder, is_reference, is_secret_name, is_written_secret, masked,
-    milder_outside_of_the_app,
+use super::judge::{entropy, is_everyday_password, is_placeholder, is_reference, milder_outside_of_the_app};
+use super::rule::{Check, Pattern, Rule, Verdict};
+use super::secret_judges::{
+    curl_user, env_committed, framework_key, hardcoded, jwt, master_key, name_is, private_key, secret_in_image,
+    url_credentials, written_down,
 };
-use super::rule::{Check, Hits, Pattern, Rule, Verdict};
-use super::scan::Found;
 use super::tokens::{CLOUD, VENDORS};
 
 /// The rule without a format to go by: silent where another one of these names what it has found.
@@ -243,7 +241,7 @@ pub(super) static RULES: &[Rule] = &[
             Pattern {
                 what: "a secret in quotes",
                 keywords: SECRET_WORDS,
-                regex: r#"(?i)((?:secret|token|passw(?:or)?d|passphrase|api[_.-]?key|access[_.-]?key|private[_.-]?key|credentials?|user_auth|auth[_.-]?key)[a-z0-9_-]{0,40})['"]?\]?\s*(?:=|:|=>|:=|\?=|,)\s*[rbu]?['"](?P<value>[^'"\s]{10,200})['"]"#,
+                regex: r#"(?i)((?:secret|token|passw(?:or)?d|passphrase|_pwd|api[_.-]?key|access[_.-]?key|private[_.-]?key|credentials?|user_auth|auth[_.-]?key)[a-z0-9_-]{0,40})['"]?\]?\s*(?:=|:|=>|:=|\?=|,)\s*[rbu]?['"](?P<value>[^'"\s]{10,200})['"]"#,
                 judge: |found| {
                     // The name begins before the word that was looked for.
                     let before = found.line_before();
@@ -255,7 +253,7 @@ pub(super) static RULES: &[Rule] = &[
             Pattern {
                 what: "a secret in a setting",
                 keywords: SECRET_WORDS,
-                regex: r"(?i)^\s*(?:export\s+|set\s+)?([a-z0-9_.-]{0,60}?(?:secret|token|passw(?:or)?d|passphrase|api[_.-]?key|access[_.-]?key|private[_.-]?key)[a-z0-9_-]{0,40})\s*[=:]\s*(?P<value>[a-z0-9+/=_.~!@-]{16,200})\s*(?:#.*)?$",
+                regex: r"(?i)^\s*(?:export\s+|set\s+)?([a-z0-9_.-]{0,60}?(?:secret|token|passw(?:or)?d|passphrase|_pwd|api[_.-]?key|access[_.-]?key|private[_.-]?key)[a-z0-9_-]{0,40})\s*[=:]\s*(?P<value>[a-z0-9+/=_.~!@-]{16,200})\s*(?:#.*)?$",
                 judge: |found| {
                     let settings =
                         !found.class.any(Class::CODE.and(Class::MARKUP)) && !super::env::is_env_file(found.path);
@@ -310,7 +308,9 @@ pub(super) static RULES: &[Rule] = &[
                 regex: r#"(?i)(?:-H|--header)[ =]*["']?[a-z-]*(?:authorization|api-?key|token)\s*:\s*(?:(?:basic|bearer|token|apikey|api-token|ssws|bot)\s+)?([a-z0-9=~@.+/_-]{8,500})"#,
                 judge: |found| {
                     let curl = found.line().contains("curl") || found.before(600).contains("curl");
-                    let random = entropy(found.value()) > 2.9 && !is_placeholder(found.value());
+                    let random = entropy(found.value()) > 2.9
+                        && !is_placeholder(found.value())
+                        && !is_everyday_password(found.value());
                     let known = found.value().starts_with("eyJ") || found.value().contains("process.env");
                     (curl && random && !known && !found.class.any(Class::SAMPLE.and(Class::VENDORED)))
                         .then(|| milder_outside_of_the_app(found.class))
@@ -326,6 +326,7 @@ const SECRET_WORDS: &[&str] = &[
     "token",
     "passw",
     "passphrase",
+    "_pwd",
     "apikey",
     "api_key",
     "api-key",
@@ -340,171 +341,3 @@ const SECRET_WORDS: &[&str] = &[
     "auth-key",
     "authkey",
 ];
-
-fn private_key(found: &Found<'_>) -> Option<Verdict> {
-    // A header alone, or one in a sentence, is no key; a body of a few letters is none either.
-    let body: String = found.after(400);
-    let body: String =
-        body.chars().take_while(|c| *c != '-').filter(|c| c.is_ascii_alphanumeric() || "+/=".contains(*c)).collect();
-    if body.len() < 40 || is_placeholder(&body[..40.min(body.len())]) || found.class.any(Class::SAMPLE) {
-        return None;
-    }
-    Some(milder_outside_of_the_app(found.class))
-}
-
-fn url_credentials(found: &Found<'_>) -> Option<Verdict> {
-    let (user, password, host) = (found.group(1), found.group(2), found.group(3));
-    if found.class.any(ELSEWHERE.and(Class::PROSE)) || super::env::is_env_file(found.path) {
-        return None;
-    }
-    let near = !host.contains('.')
-        || host.starts_with("127.")
-        || host.starts_with("0.0.0.0")
-        || host.starts_with("192.168.")
-        || host.starts_with("10.")
-        || host.ends_with(".local")
-        || host.ends_with(".internal")
-        || host.contains("example.");
-    let made_up = is_everyday_password(password)
-        || is_placeholder(password)
-        || is_placeholder(user)
-        || is_reference(password)
-        || password == user;
-    (!near && !made_up).then_some(Verdict::Hit)
-}
-
-fn curl_user(found: &Found<'_>) -> Option<Verdict> {
-    let before = found.before(600);
-    let continued =
-        before.lines().rev().take_while(|line| line.trim_end().ends_with('\\')).any(|line| line.contains("curl"));
-    let elsewhere = Class::SAMPLE.and(Class::VENDORED).and(Class::PROSE);
-    if !(found.line_before().contains("curl") || continued) || found.class.any(elsewhere) {
-        return None;
-    }
-    let plain: String = found.value().chars().filter(|c| !"'\"\\".contains(*c)).collect();
-    let (user, password) = plain.split_once(':')?;
-    let secret = if password.is_empty() { user } else { password };
-    let shape = |text: &str| text.trim_start_matches(['{', '[', '(']).to_owned();
-    let unknown = secret.len() < 4
-        || secret.starts_with(['$', '<', '[', '*'])
-        || secret.contains("${")
-        || secret.contains("{{")
-        || is_everyday_password(&shape(secret))
-        || is_placeholder(&shape(secret));
-    (!unknown).then(|| milder_outside_of_the_app(found.class))
-}
-
-fn name_is(found: &Found<'_>, names: &[&str]) -> Option<()> {
-    let name = found.path.rsplit('/').next().unwrap_or(found.path);
-    names.contains(&name.to_ascii_lowercase().as_str()).then_some(())
-}
-
-fn written_down(found: &Found<'_>) -> Option<Verdict> {
-    let value = found.value();
-    (!is_reference(value) && !is_placeholder(value)).then(|| milder_outside_of_the_app(found.class))
-}
-
-fn master_key(cx: &Context<'_>, hits: &mut Hits) {
-    let keys = |path: &&String| path.ends_with("master.key") || path.ends_with("config/credentials/production.key");
-    for path in cx.paths.iter().filter(keys).filter(|path| !Class::of(path).any(ELSEWHERE) && !cx.untracked(path)) {
-        let text = cx.text(path).unwrap_or_default();
-        let key = text.trim();
-        if key.len() == 32 && key.bytes().all(|b| b.is_ascii_hexdigit()) {
-            hits.at(path, 1, format!("Rails' master key {}", masked(key)));
-            hits.severity(Severity::Critical);
-        }
-    }
-}
-
-fn framework_key(found: &Found<'_>) -> Option<Verdict> {
-    let value = found.value();
-    if found.class.any(ELSEWHERE) || is_reference(value) || super::env::is_env_file(found.path) {
-        return None;
-    }
-    let settings_of_tests = ["test", "ci", "local", "dev"].iter().any(|kind| {
-        let name = found.path.rsplit('/').next().unwrap_or(found.path);
-        name.starts_with(kind) || name.contains(&format!("_{kind}.")) || name.contains(&format!(".{kind}."))
-    });
-    // A default behind a variable is for development: `os.environ.get(..., "x")` does not match, `or "x"` does.
-    (!settings_of_tests).then_some(Verdict::Hit)
-}
-
-fn hardcoded(found: &Found<'_>, name: &str, value: &str) -> Option<Verdict> {
-    let name = name.trim_start_matches(['-', '.']);
-    let elsewhere = ELSEWHERE.and(Class::PROSE).and(Class::MARKUP);
-    if found.class.any(elsewhere) || !is_secret_name(name) && !name.to_ascii_lowercase().ends_with("user_auth") {
-        return None;
-    }
-    let file = found.path.rsplit('/').next().unwrap_or(found.path);
-    if ["dev.", "test.", "development.", "local."].iter().any(|kind| file.starts_with(kind)) {
-        return None;
-    }
-    let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    let letters = value.bytes().filter(u8::is_ascii_alphabetic).count();
-    let random = digits >= 2 && letters >= 3 && entropy(value) >= 3.0;
-    let word_like =
-        value.contains("://") || value.starts_with('/') || value.starts_with("./") || looks_like_code(value);
-    (random && !word_like && !is_placeholder(value) && !is_everyday_password(value)).then_some(Verdict::Hit)
-}
-
-/// `process.env.X`, `config.get('x')`, `some-kebab-name-2`, `a.b.c1`, a host name, a file name.
-fn looks_like_code(value: &str) -> bool {
-    let parts: Vec<&str> = value.split(['-', '_', '.', '/', ':', '@']).filter(|part| !part.is_empty()).collect();
-    let uuid =
-        value.len() == 36 && parts.len() == 5 && parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_hexdigit()));
-    let words = parts.iter().filter(|part| {
-        part.bytes().all(|b| b.is_ascii_alphabetic()) || part.bytes().all(|b| b.is_ascii_digit()) || part.len() <= 3
-    });
-    value.contains('(') || value.contains('[') || !uuid && parts.len() >= 2 && words.count() * 2 > parts.len()
-}
-
-fn jwt(found: &Found<'_>) -> Option<Verdict> {
-    let value = found.value();
-    // The token on jwt.io; Supabase's anonymous role, which browsers get.
-    let public = value.ends_with("SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c")
-        || value.ends_with("TJVA95OrM7E2cBab30RMHrHDcEfxjoYZgeFONFh7HgQ")
-        || ["cm9sZSI6ImFub24i", "InJvbGUiOiJhbm9uI", "yb2xlIjoiYW5vbi"].iter().any(|anon| value.contains(anon));
-    let elsewhere = found.class.any(Class::SAMPLE.and(Class::VENDORED));
-    (!public && !elsewhere && !is_placeholder(&value[..60.min(value.len())]))
-        .then(|| milder_outside_of_the_app(found.class))
-}
-
-fn env_committed(cx: &Context<'_>, hits: &mut Hits) {
-    for path in cx.paths.iter().filter(|path| super::env::is_env_file(path)) {
-        if Class::of(path).any(Class::SAMPLE.and(Class::TEST)) || cx.untracked(path) {
-            continue;
-        }
-        let Some(text) = cx.text(path) else { continue };
-        let secret = EnvFile::parse(&text).values.into_iter().find(|value| {
-            is_secret_name(&value.key)
-                && value.text.len() >= 6
-                && !is_reference(&value.text)
-                && !is_placeholder(&value.text)
-                && !is_everyday_password(&value.text)
-        });
-        let Some(secret) = secret else { continue };
-        hits.at(path, secret.line, format!("{} is set to {}", secret.key, masked(&secret.text)));
-        let lower = path.to_ascii_lowercase();
-        if ["test", "local", "dev", "ci"]
-            .iter()
-            .any(|kind| lower.ends_with(kind) || lower.contains(&format!(".{kind}")))
-        {
-            hits.severity(Severity::Low);
-        }
-    }
-}
-
-fn secret_in_image(cx: &Context<'_>, hits: &mut Hits) {
-    for (path, file) in cx.dockerfiles() {
-        for instruction in file.instructions.iter().filter(|i| matches!(i.word.as_str(), "ARG" | "ENV")) {
-            for (key, value) in instruction.pairs() {
-                let value = value.unwrap_or_default();
-                // `ENV TOKEN=$TOKEN` writes the argument of the build into the image.
-                let handed_on = instruction.word == "ENV" && value.starts_with('$') && is_secret_name(&key);
-                if handed_on || is_written_secret(&key, &value) {
-                    hits.at(path, instruction.line, format!("{} {key} has a value", instruction.word));
-                }
-            }
-        }
-    }
-}
