@@ -12,17 +12,28 @@ use crate::tree::Files;
 /// build. Answers whether Node is there now.
 pub(crate) fn build_assets(files: Files<'_>, draft: &mut Draft) -> bool {
     let Some(Ok(manifest)) = Json::read(files, "package.json") else { return false };
-    if manifest.str(&["scripts", "build"]).is_none() || !install_node(files, draft) {
+    let Some(script) = build_script(&manifest) else { return false };
+    if !install_node(files, draft) {
         return false;
     }
     let command = Node.plan(files).map(|node| node.plan.build).unwrap_or_default();
     draft.because_of(
         format!("build += {}", command.join(" && ")),
         "package.json builds the assets",
-        manifest.at(&["scripts", "build"]),
+        manifest.at(&["scripts", script]),
     );
     draft.plan.build.extend(command);
     true
+}
+
+/// The script that builds: `build`, or for Encore a name that its apps give it too.
+pub(crate) fn build_script(manifest: &Json) -> Option<&'static str> {
+    let has = |name: &&str| manifest.str(&["scripts", name]).is_some();
+    let encore = ["dependencies", "devDependencies"]
+        .iter()
+        .any(|section| manifest.get(&[section, "@symfony/webpack-encore"]).is_some());
+    let others: &[&str] = if encore { &["build:prod", "prod", "production"] } else { &[] };
+    ["build"].into_iter().chain(others.iter().copied()).find(has)
 }
 
 /// Node and the packages of `package.json`, for a build that calls them itself. Answers whether there is such a file.

@@ -17,7 +17,7 @@ use sh0_core::Result;
 use self::framework::Output;
 use self::frameworks::Framework;
 use self::manager::{Manager, Runner};
-use super::{Provider, static_files};
+use super::{Provider, assets, static_files};
 use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
 use crate::images;
 use crate::text::{At, Json};
@@ -283,10 +283,12 @@ impl Tree<'_> {
 
     /// The build command. Answers whether there is one.
     fn build(&self, draft: &mut Draft, manager: Manager, framework: Option<&Framework>) -> bool {
-        if let Some(script) = self.script("build") {
+        if let Some(name) = assets::build_script(&self.manifest)
+            && let Some(script) = self.script(name)
+        {
             let why = format!("package.json has the script `{script}`");
-            let command = manager.run("build");
-            draft.because_of(format!("build = {command}"), why, self.manifest.at(&["scripts", "build"]));
+            let command = manager.run(name);
+            draft.because_of(format!("build = {command}"), why, self.manifest.at(&["scripts", name]));
             draft.plan.build.push(command);
             return true;
         }

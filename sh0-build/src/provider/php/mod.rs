@@ -2,6 +2,7 @@
 //! `.htaccess` files expect; on a host the server that PHP has built in does.
 
 mod extensions;
+mod symfony;
 
 use sh0_core::Result;
 
@@ -107,6 +108,9 @@ impl Tree<'_> {
 
         let installs = self.composer(draft);
         let extensions = extensions::find(self.files, self.manifest.as_ref(), framework, &version, draft);
+        if framework == Some("symfony") {
+            symfony::settings(self, draft);
+        }
         let builds = self.scripts(draft);
         draft.recipe.run = Some((&images::PHP, version.clone()));
         let assets = assets::build_assets(self.files, draft);
@@ -175,13 +179,16 @@ impl Tree<'_> {
             draft.because("install = nothing", "composer.json names no package");
             return false;
         }
-        let at = At::file(if locked { "composer.lock" } else { "composer.json" });
+        let (file, why) = match locked {
+            true => ("composer.lock", "installs what is locked, for production"),
+            false => ("composer.json", "installs what it asks for, for production"),
+        };
         if !locked && packages {
             draft.warn("there is no composer.lock: two builds may take different versions; commit it");
         }
         // Scripts of the app need its source, and the manifests are copied before it.
         let command = format!("{COMPOSER} --no-scripts");
-        draft.because_of(format!("install = {command}"), "installs what is locked, for production", at);
+        draft.because_of(format!("install = {command}"), why, At::file(file));
         draft.plan.install.push(command);
         let recipe = &mut draft.recipe;
         recipe.manifests.extend(
@@ -263,10 +270,7 @@ impl Tree<'_> {
                     draft.warn("Laravel needs APP_KEY: set it as a secret of the app (`php artisan key:generate --show` makes one)");
                 }
             }
-            Some("symfony") => {
-                draft.env("APP_ENV", "prod");
-                draft.env("APP_DEBUG", "0");
-            }
+            Some("symfony") => symfony::assets(self, draft),
             _ => {}
         }
     }
