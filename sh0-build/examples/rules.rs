@@ -20,6 +20,21 @@ again (rounded up) when it found more than one: critical 40, high 15, medium 5, 
 
 `sh0 check --fail-on LEVEL` fails when something at least as grave was found.
 
+The tables below name the severity of most findings of a rule. Where the app is not at stake as much, one counts less:
+
+| what | severity |
+| --- | --- |
+| a key, token or password of a known form (SEC01-03, SEC05, SEC07, SEC15, SEC16) in tests or documents | medium |
+| an env file of tests or of a developer's machine (SEC04); a key of a vendor's test mode (SEC03) | low |
+| an everyday password in a compose file (CMP04); a folder of the host that is only read (CMP02) | medium |
+| a Dockerfile that is not the app's and cannot be read (IMG16) | medium |
+| a copy of everything where nothing large lies beside (IMG05); a port deep in the tree (NET02) | low |
+| a floating version that a lockfile holds (BLD13); a package manager below an init (RUN02) | low |
+
+What only looks like a secret (SEC08, SEC09, SEC14, an address with a password) is no finding in tests, documents and examples.
+Dockerfiles in folders such as `.devcontainer`, `.codesandbox`, `dev` and `examples` are deployed by nobody and are passed over,
+unless the plan is made from one. A key that opens all others (Rails' `master.key`) counts more: critical.
+
 ## Deployments
 
 Every deployment from source is checked before anything is built: its score, counts and worst findings are told and kept with

@@ -108,7 +108,7 @@ pub(super) static RULES: &[Rule] = &[
         severity: Severity::Low,
         title: "A variable is read while the app is built, and nothing sets it",
         why: "Bundlers write its value into the scripts for browsers when they build: set later, it changes nothing.",
-        fix: "Set the variable on the app before it is built, or give it a value in .env.production.",
+        fix: "Set the variable before the app is built, in `[env]` of sh0.toml or with `sh0 env set`: .env files enter no build.",
         check: Check::Tree(build_time_variable),
     },
     Rule {
@@ -153,7 +153,7 @@ pub(super) static RULES: &[Rule] = &[
         severity: Severity::Low,
         title: "A Dockerfile installs without keeping to the lockfile",
         why: "`npm install` changes the lockfile when it does not fit; the image then has other versions than were tested.",
-        fix: "Use `npm ci`, `yarn install --frozen-lockfile` (`--immutable`), or `pnpm install --frozen-lockfile`.",
+        fix: "Use `npm ci`, `yarn install --frozen-lockfile` (`--immutable`), or `--frozen-lockfile` with `pnpm install` and `bun install`.",
         check: Check::Tree(install_ignores_lock),
     },
     Rule {
@@ -447,6 +447,9 @@ fn install_ignores_lock(cx: &Context<'_>, hits: &mut Hits) {
                     cx.has("yarn.lock")
                         && bare
                         && !["--frozen-lockfile", "--immutable"].iter().any(|flag| words.contains(flag))
+                }
+                Some(["bun", "install" | "i"]) => {
+                    (cx.has("bun.lock") || cx.has("bun.lockb")) && bare && !words.contains(&"--frozen-lockfile")
                 }
                 // In a build, pnpm keeps to the lockfile only when CI is set.
                 Some(["pnpm", "install" | "i"]) => {

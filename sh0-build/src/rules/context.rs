@@ -217,7 +217,8 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The Dockerfiles of the tree, those of the root first.
+    /// The Dockerfiles of the tree, those of the root first: without those of editors and examples, unless the plan has
+    /// chosen one.
     pub(crate) fn dockerfiles(&self) -> &[(String, Dockerfile)] {
         self.dockerfiles.get_or_init(|| {
             let wanted = |name: &str| {
@@ -226,9 +227,13 @@ impl<'a> Context<'a> {
                     || name.ends_with(".Dockerfile")
                     || name.ends_with(".dockerfile")
             };
+            let planned = match self.plan.map(|plan| &plan.image) {
+                Some(ImagePlan::Dockerfile { path }) => Some(path.as_str()),
+                _ => None,
+            };
             let mut paths: Vec<&str> = self
                 .named(wanted)
-                .filter(|path| !Class::of(path).any(Class::DOC) && !of_editor(path))
+                .filter(|path| !Class::of(path).any(Class::DOC) && (!not_deployed(path) || planned == Some(*path)))
                 .take(50)
                 .collect();
             paths.sort_by_key(|path| path.matches('/').count());
@@ -396,7 +401,13 @@ fn is_bundle(text: &[u8]) -> bool {
     }
 }
 
-/// The image of an editor, in which nothing is served.
-fn of_editor(path: &str) -> bool {
-    path.split('/').any(|part| part == ".devcontainer")
+/// An image of an editor, of a developer's machine or of an example: none that is deployed.
+fn not_deployed(path: &str) -> bool {
+    let folder = |part| {
+        matches!(
+            part,
+            ".devcontainer" | ".codesandbox" | ".gitpod" | "dev" | "devel" | "example" | "examples" | "samples"
+        )
+    };
+    path.rsplit('/').skip(1).any(folder)
 }

@@ -36,7 +36,7 @@ pub(crate) static FACTS: &[(Fact, Pattern)] = &[
             what: "",
             keywords: &["os.environ["],
             regex: r#"os\.environ\[['"]([A-Z][A-Z0-9_]{2,60})['"]\](\s*=[^=])?"#,
-            judge: |found| (!found.class.any(ELSEWHERE) && found.group(2).is_empty()).then_some(Verdict::Hit),
+            judge: |found| (in_the_app(found) && found.group(2).is_empty()).then_some(Verdict::Hit),
         },
     ),
     (
@@ -129,13 +129,18 @@ pub(crate) static FACTS: &[(Fact, Pattern)] = &[
 pub(crate) const ELSEWHERE: Class =
     Class::TEST.and(Class::DOC).and(Class::SAMPLE).and(Class::LOCK).and(Class::VENDORED);
 
+/// Of the app itself, and not commented out.
+fn in_the_app(found: &Found<'_>) -> bool {
+    !found.class.any(ELSEWHERE) && !found.in_comment()
+}
+
 fn needed_when_group_2(found: &Found<'_>) -> Option<Verdict> {
-    if found.class.any(ELSEWHERE) {
+    if !in_the_app(found) {
         return None;
     }
     Some(if found.group(2).is_empty() { Verdict::As(Severity::Info) } else { Verdict::Hit })
 }
 
 fn optional(found: &Found<'_>) -> Option<Verdict> {
-    (!found.class.any(ELSEWHERE)).then_some(Verdict::As(Severity::Info))
+    in_the_app(found).then_some(Verdict::As(Severity::Info))
 }

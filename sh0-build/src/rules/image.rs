@@ -213,11 +213,22 @@ fn latest_tag(cx: &Context<'_>, hits: &mut Hits) {
                 continue;
             }
             let tag = base.rsplit('/').next().unwrap_or(base).split_once(':').map(|(_, tag)| tag);
-            if matches!(tag, None | Some("" | "latest")) {
+            if matches!(tag, None | Some("" | "latest")) || tag.is_some_and(|tag| names_no_version(base, tag)) {
                 hits.at(path, stage.line, format!("FROM {base}"));
             }
         }
     }
+}
+
+/// `python:slim`: a variant of the newest version of a language.
+fn names_no_version(base: &str, tag: &str) -> bool {
+    const LANGUAGES: &[&str] =
+        &["node", "python", "ruby", "php", "golang", "rust", "oven/bun", "denoland/deno", "elixir", "eclipse-temurin"];
+    const VARIANTS: &[&str] =
+        &["slim", "alpine", "lts", "current", "trixie", "bookworm", "bullseye", "fpm", "apache", "cli", "jdk", "jre"];
+    let repository = base.split(':').next().unwrap_or(base);
+    let repository = repository.trim_start_matches("docker.io/").trim_start_matches("library/");
+    LANGUAGES.contains(&repository) && tag.split('-').all(|part| VARIANTS.contains(&part))
 }
 
 fn eol_base(cx: &Context<'_>, hits: &mut Hits) {

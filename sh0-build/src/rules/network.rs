@@ -103,10 +103,13 @@ pub(super) static RULES: &[Rule] = &[
 fn server_code(found: &Found<'_>) -> Option<Verdict> {
     let other = ELSEWHERE.and(Class::TOOLING).and(Class::MARKUP).and(Class::PROSE);
     let comment = found.line().trim_start().starts_with(['#', '/', '*']);
+    // Port 0 is one that the system chooses, for the program itself: never the one of the app.
+    let value = found.value();
+    let own = value.ends_with(":0\"") || value.contains("listen(0,") || value.contains("listen({ port: 0,");
     let chosen = found.line_before().contains("if ")
         || found.before(200).contains("NODE_ENV")
         || found.before(120).contains("development");
-    (found.class.any(Class::CODE) && !found.class.any(other) && !comment && !chosen).then_some(Verdict::Hit)
+    (found.class.any(Class::CODE) && !found.class.any(other) && !comment && !own && !chosen).then_some(Verdict::Hit)
 }
 
 fn localhost_in_start(cx: &Context<'_>, hits: &mut Hits) {

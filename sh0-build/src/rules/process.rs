@@ -6,6 +6,7 @@ use super::class::Class;
 use super::context::Context;
 use super::facts::Fact;
 use super::rule::{Check, Hits, Rule};
+use super::workspace;
 use crate::command;
 
 pub(super) static RULES: &[Rule] = &[
@@ -89,7 +90,8 @@ fn no_start(cx: &Context<'_>, hits: &mut Hits) {
         let runs = plan.start_command.is_some() || plan.static_dir.is_some() || !plan.processes.is_empty();
         let manifests =
             ["package.json", "pyproject.toml", "requirements.txt", "go.mod", "Cargo.toml", "Gemfile", "composer.json"];
-        if !runs && plan.language != "docker" {
+        // Which of several apps starts is asked first.
+        if !runs && plan.language != "docker" && workspace::apps(cx).len() < 2 {
             match cx.files.first(&manifests) {
                 Some(manifest) => {
                     hits.at(manifest, 1, format!("a {} app without a command that starts it", plan.language))
@@ -237,7 +239,7 @@ fn health_tool(cx: &Context<'_>, hits: &mut Hits) {
         let alpine = image.contains("alpine") || image.starts_with("busybox");
         let bare = image.contains("distroless") || image == "scratch";
         // Full images of Debian with buildpack-deps have both; the slim ones have neither.
-        let slim = image.contains("-slim")
+        let slim = image.contains("-slim") && !alpine
             || image.starts_with("debian")
             || image.starts_with("ubuntu")
             || image.contains("dotnet/aspnet");

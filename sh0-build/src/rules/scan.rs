@@ -1,6 +1,7 @@
 //! Texts in files: one pass over each file finds the keywords of all patterns at once; a regular expression runs only on
 //! lines that hold one of its keywords.
 
+use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
 use aho_corasick::AhoCorasick;
@@ -155,6 +156,7 @@ pub(crate) fn scan(path: &str, class: Class, text: &[u8]) -> Vec<Match> {
     // By entry: the end of the last line that it has seen, and how often it matched.
     let mut seen: Vec<(usize, usize)> = vec![(0, 0); scanner.entries.len()];
     let (mut counted, mut line_number) = (0, 1u32);
+    let tests = if path.ends_with(".rs") { rust_tests(text) } else { Vec::new() };
     for hit in scanner.keywords.find_overlapping_iter(text) {
         for &place in &scanner.wanted[hit.pattern().as_usize()] {
             let (looked, matches) = seen[place];
@@ -167,6 +169,7 @@ pub(crate) fn scan(path: &str, class: Class, text: &[u8]) -> Vec<Match> {
             let Some(regex) = entry.regex() else { continue };
             for captures in regex.captures_iter(&text[window.0..window.1]) {
                 let place_of = captures.get(0).map_or(0, |all| window.0 + all.start());
+                let class = if tests.iter().any(|of| of.contains(&place_of)) { class.and(Class::TEST) } else { class };
                 let candidate = Found { path, class, text, line: window, captures };
                 let Some(verdict) = (entry.pattern.judge)(&candidate) else { continue };
                 if place_of >= counted {
@@ -181,6 +184,29 @@ pub(crate) fn scan(path: &str, class: Class, text: &[u8]) -> Vec<Match> {
         }
     }
     found
+}
+
+/// Where a file of Rust holds tests: the items below `#[cfg(test)]` and `#[test]` that begin a line, up to their brace
+/// at the beginning of one.
+fn rust_tests(text: &[u8]) -> Vec<Range<usize>> {
+    const MARKS: [&[u8]; 3] = [b"#[cfg(test)]\n", b"#[test]\n", b"#[tokio::test"];
+    let mut tests: Vec<Range<usize>> = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        let (start, marked) = (at, MARKS.iter().any(|mark| line.starts_with(mark)));
+        at += line.len();
+        if !marked || tests.last().is_some_and(|last| start < last.end) {
+            continue;
+        }
+        // `mod tests;` has them in a file of its own.
+        let body = text[at..].iter().position(|b| matches!(b, b'{' | b';'));
+        if let Some(open) = body.filter(|body| text[at + body] == b'{') {
+            let end =
+                text[at + open..].windows(2).position(|two| two == b"\n}").map_or(text.len(), |end| at + open + end);
+            tests.push(start..end);
+        }
+    }
+    tests
 }
 
 fn line_around(text: &[u8], start: usize, end: usize) -> (usize, usize) {
@@ -198,6 +224,16 @@ fn newlines(text: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_within_files_of_rust() {
+        let text =
+            "#[cfg(test)]\nmod more;\nfn a() {}\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn b() {}\n}\nfn c() {}\n";
+        let tests = rust_tests(text.as_bytes());
+        let begin = text.rfind("#[cfg").unwrap();
+        assert_eq!(tests.first(), Some(&(begin..text.find("\n}\nfn c").unwrap())));
+        assert_eq!(tests.len(), 1);
+    }
 
     #[test]
     fn every_pattern_compiles_and_its_keywords_are_lower_case_or_cased_alike() {

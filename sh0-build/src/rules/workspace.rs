@@ -18,6 +18,15 @@ fn is_workspace(cx: &Context<'_>) -> bool {
 }
 
 pub(super) fn several_apps(cx: &Context<'_>, hits: &mut Hits) {
+    let apps = apps(cx);
+    if apps.len() > 1 {
+        let folders: Vec<&str> = apps.iter().take(5).filter_map(|path| path.strip_suffix("/package.json")).collect();
+        hits.tree(format!("apps in {}", folders.join(", ")));
+    }
+}
+
+/// The manifests of apps below a root that does not say which of them it is.
+pub(super) fn apps<'c>(cx: &'c Context<'_>) -> Vec<&'c str> {
     // A plan, or a start command at the root, has chosen.
     let root = cx.package();
     let chosen = cx
@@ -29,21 +38,16 @@ pub(super) fn several_apps(cx: &Context<'_>, hits: &mut Hits) {
         || !cx.composes().is_empty();
     let starts = root.is_some_and(|json| json.get(&["scripts", "start"]).is_some());
     if chosen || starts || root.is_some() && !is_workspace(cx) {
-        return;
+        return Vec::new();
     }
     let own = |path: &&str| path.matches('/').count() <= 3 && path.contains('/') && !Class::of(path).any(Class::DOC);
-    let apps: Vec<&str> = cx
-        .named(|name| name == "package.json")
+    cx.named(|name| name == "package.json")
         .filter(own)
         .filter(|path| {
             let json: Option<Value> = cx.text(path).and_then(|text| serde_json::from_str(&text).ok());
             json.is_some_and(|json| json.get("scripts").and_then(|scripts| scripts.get("start")).is_some())
         })
-        .collect();
-    if apps.len() > 1 {
-        let folders: Vec<&str> = apps.iter().take(5).filter_map(|path| path.strip_suffix("/package.json")).collect();
-        hits.tree(format!("apps in {}", folders.join(", ")));
-    }
+        .collect()
 }
 
 pub(super) fn outside(cx: &Context<'_>, hits: &mut Hits) {
