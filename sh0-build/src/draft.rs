@@ -119,6 +119,7 @@ impl Draft {
             self.tool(&tool.program, &tool.install_hint);
         }
         self.recipe.before_ship.extend(recipe.before_ship);
+        self.recipe.several = recipe.several.or(self.recipe.several.take());
         self.recipe.fixed_port = recipe.fixed_port;
         self.recipe.stand_ins.extend(recipe.stand_ins);
         if recipe.run.is_some() {
@@ -243,6 +244,7 @@ impl Draft {
     pub(crate) fn version(&mut self, base: &'static Base, pins: Vec<Pin>) -> String {
         let beyond = pins.iter().any(|pin| base.ends_before(&pin.wanted));
         let otherwise = base.versions.last().filter(|_| beyond).unwrap_or(&base.default);
+        let asked = !pins.is_empty();
         for pin in pins {
             match base.choose(&pin.wanted) {
                 Some(line) => {
@@ -264,7 +266,11 @@ impl Draft {
                 )),
             }
         }
-        let why = if beyond { "the newest that is known" } else { "nothing in the tree asks for another" };
+        let why = match (beyond, asked) {
+            (true, _) => "the newest that is known",
+            (false, true) => "what the tree asks for has no base image",
+            (false, false) => "nothing in the tree asks for another",
+        };
         self.because(format!("version = {otherwise}"), why);
         self.plan.version = Some((*otherwise).to_owned());
         (*otherwise).to_owned()
