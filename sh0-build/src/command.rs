@@ -82,6 +82,18 @@ fn options(interpreter: &str) -> Option<(&'static [&'static str], &'static [&'st
     })
 }
 
+/// The command without what starts it again whenever the source changes: `node a.js` of `node --watch a.js`.
+pub(crate) fn unwatched(command: &str) -> String {
+    let watches = |word: &str| word.starts_with("--watch") || word == "--hot";
+    let starts = words(command).next().is_some_and(|program| matches!(program, "node" | "bun" | "tsx" | "deno"));
+    let by_verb = command.contains("tsx watch ");
+    if !starts || !(by_verb || command.split_whitespace().any(watches)) {
+        return command.to_owned();
+    }
+    let command = command.replace("tsx watch ", "tsx ");
+    command.split_whitespace().filter(|word| !watches(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// The file that an interpreter starts, among its options: `server.js` of `-r dotenv/config server.js`. `words` stands
 /// behind it then.
 pub(crate) fn script<'c>(interpreter: &str, words: &mut impl Iterator<Item = &'c str>) -> Option<&'c str> {
@@ -142,6 +154,15 @@ mod tests {
         ] {
             let mut words = command.split(' ');
             assert_eq!(script(words.next().unwrap(), &mut words), file, "{command}");
+        }
+        for (command, lasting) in [
+            ("node --watch --env-file=.env a.js", "node --env-file=.env a.js"),
+            ("A=1 tsx watch src/a.ts", "A=1 tsx src/a.ts"),
+            ("deno run -A --watch=a/,b/ a.ts", "deno run -A a.ts"),
+            ("node a.js  'b  c'", "node a.js  'b  c'"),
+            ("webpack --watch", "webpack --watch"),
+        ] {
+            assert_eq!(unwatched(command), lasting);
         }
         assert!(names_path("sh -c './bin/worker --all'", "bin/worker"));
         assert!(!names_path("./bin/worker-2", "bin/worker"));

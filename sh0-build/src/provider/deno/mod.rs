@@ -3,6 +3,7 @@
 use sh0_core::Result;
 
 use super::{Provider, listens};
+use crate::command;
 use crate::draft::{Draft, refuse, tool_versions, version_file};
 use crate::images;
 use crate::recipe::FixedPort;
@@ -141,13 +142,35 @@ fn task<'j>(manifest: Option<&'j Json>, name: &str) -> Option<(&'j Json, &'j str
     Some((manifest, command))
 }
 
+/// The command without what watches the source. Fresh 1 has a script for that beside the one that serves
+/// (fresh.deno.dev/docs/1.x).
+fn unwatched(files: Files<'_>, command: &str) -> String {
+    let command = command::unwatched(command);
+    match command.strip_suffix(" dev.ts").filter(|_| files.is_file("main.ts")) {
+        Some(before) => format!("{before} main.ts"),
+        None => command,
+    }
+}
+
 fn start(files: Files<'_>, manifest: Option<&Json>, entry: Option<&'static str>, draft: &mut Draft) {
     if let Some((manifest, command)) = task(manifest, "start") {
         // The task as it is, so that SIGTERM reaches the app; more than one command needs the runner.
         let plain =
             command.starts_with("deno ") && !command.contains(['&', '|', ';']) && !command.starts_with("deno task");
-        let command = if plain { command.to_owned() } else { "deno task start".to_owned() };
-        draft.start(command, "there is a task `start`", Some(manifest.at(&["tasks", "start"])));
+        let at = manifest.at(&["tasks", "start"]);
+        let watching = command.split_whitespace().any(|word| word.starts_with("--watch"));
+        let (command, why) = match watching {
+            _ if !plain => ("deno task start".to_owned(), "there is a task `start`"),
+            false => (command.to_owned(), "there is a task `start`"),
+            true => (unwatched(files, command), "the task `start`, which watches the source for those who write it"),
+        };
+        if command.split_whitespace().any(|word| word == "--unstable") {
+            draft.warn(format!(
+                "{}: Deno 2 has no `--unstable`: name what the app uses, such as `--unstable-kv`",
+                at.file
+            ));
+        }
+        draft.start(command, why, Some(at));
     } else if let Some(entry) = entry {
         let text = files.text(entry).unwrap_or_default();
         let serves = find_line(&text, |line| line.starts_with("export default {")).is_some() && text.contains("fetch");

@@ -1,8 +1,9 @@
-//! What an image leaves out, unless a command that it runs needs it: what `devDependencies` alone hold, and the package
-//! manager.
+//! What an image leaves out, unless a command that it runs needs it: what `devDependencies` alone hold, the package
+//! manager, the library of Prisma.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::prisma::Prisma;
 use crate::draft::{Draft, commands};
 use crate::images;
 use crate::text::Json;
@@ -48,6 +49,7 @@ pub(crate) struct DevOnly {
     pub(super) install: Option<(&'static str, &'static str)>,
     /// The package manager, where Node's image has none of its release, and the package of npm that it is.
     pub(super) manager: Option<(&'static str, String)>,
+    pub(super) prisma: Option<Prisma>,
 }
 
 impl DevOnly {
@@ -74,15 +76,9 @@ impl DevOnly {
         all.into_iter().find_map(|command| words(command).find_map(|word| self.package(word)))
     }
 
-    /// Whether a command runs this manager, as itself or by its `pnpx`, through scripts too.
-    fn runs(&self, command: &str, manager: &str) -> bool {
-        let runner = match manager {
-            "pnpm" => "pnpx",
-            "bun" => "bunx",
-            other => other,
-        };
-        let is = |word: &str| word == manager || word == runner;
-        self.followed(command).into_iter().any(|command| words(command).any(is))
+    /// Whether a command has a word like this, or one of the scripts that it comes to.
+    pub(super) fn runs(&self, command: &str, is: impl Fn(&str) -> bool) -> bool {
+        self.followed(command).into_iter().any(|command| words(command).any(&is))
     }
 
     /// Whether a command installs or takes away packages, or names their folder, through scripts too.
@@ -140,6 +136,7 @@ fn words(command: &str) -> impl Iterator<Item = &str> {
 pub(crate) fn keep_needed(draft: &mut Draft) {
     let Some(dev) = draft.recipe.dev_only.take() else { return };
     keep_manager(&dev, draft);
+    dev.prisma.iter().for_each(|prisma| prisma.keep_library(&dev, draft));
     keep_packages(&dev, draft);
 }
 
@@ -147,7 +144,13 @@ pub(crate) fn keep_needed(draft: &mut Draft) {
 fn keep_manager(dev: &DevOnly, draft: &mut Draft) {
     let Some((program, package)) = &dev.manager else { return };
     let on_bun = draft.recipe.run.as_ref().is_some_and(|(base, _)| base.stack == images::BUN.stack);
-    let Some(command) = commands(&draft.plan).find(|command| dev.runs(command, program)).cloned() else { return };
+    let runner = match *program {
+        "pnpm" => "pnpx",
+        "bun" => "bunx",
+        other => other,
+    };
+    let called = |command: &&String| dev.runs(command, |word| word == *program || word == runner);
+    let Some(command) = commands(&draft.plan).find(called).cloned() else { return };
     match on_bun {
         false => draft.recipe.before_ship.push(format!("npm install --global --force {package}")),
         true if *program == "bun" => {}
@@ -213,7 +216,9 @@ mod tests {
         ] {
             assert_eq!(dev.needed_by(command), package, "{command}");
         }
-        assert!(dev.runs("cd a && pnpm start", "pnpm") && dev.runs("npm run loop", "npm"));
-        assert!(!dev.runs("npm start", "yarn") && !dev.runs("node pnpm.js", "pnpm"));
+        assert!(
+            dev.runs("cd a && pnpm start", |word| word == "pnpm") && dev.runs("npm start", |word| word == "deploy")
+        );
+        assert!(!dev.runs("npm start", |word| word == "yarn") && !dev.runs("node pnpm.js", |word| word == "pnpm"));
     }
 }

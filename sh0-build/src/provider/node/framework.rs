@@ -2,6 +2,7 @@
 
 use super::Tree;
 use super::frameworks::{FRAMEWORKS, Framework};
+use super::start;
 use crate::command;
 use crate::text::{At, find_line};
 
@@ -11,13 +12,24 @@ pub(super) enum Output {
     Files { dir: String, spa: bool, at: At },
     /// A server that the framework starts in a way of its own.
     Server { command: String, at: At },
+    /// An app of a phone: nothing that a server has.
+    Native,
     /// The manifest says, or nobody.
     Unknown,
 }
 
-/// The framework of the tree, and where it is named.
+/// The framework of the tree, and where it is named. A member of a workspace may leave Vite to the root.
 pub(super) fn find(tree: &Tree<'_>) -> Option<(&'static Framework, At)> {
-    FRAMEWORKS.iter().find_map(|framework| Some((framework, place(tree, framework)?)))
+    let named = FRAMEWORKS.iter().find_map(|framework| Some((framework, place(tree, framework)?)));
+    named.or_else(|| {
+        let config = tree.files.first(VITE_CONFIG).filter(|_| tree.files.is_file("index.html"))?;
+        Some((FRAMEWORKS.iter().find(|framework| framework.name == "vite")?, At::file(config)))
+    })
+}
+
+/// Why it is the framework.
+pub(super) fn why(at: &At) -> &'static str {
+    if at.file.contains("config") { "this is its configuration" } else { "it is among the dependencies" }
 }
 
 fn place(tree: &Tree<'_>, framework: &Framework) -> Option<At> {
@@ -42,35 +54,43 @@ pub(super) fn output(tree: &Tree<'_>, framework: Option<&Framework>) -> Output {
         }
         "sapper" if !tree.script("build").is_none_or(|build| build.contains("export")) => Output::Unknown,
         _ if starts_server(tree, framework) => Output::Unknown,
+        "expo" if !on_the_web(tree) => Output::Native,
         _ => match framework.folder {
-            Some(folder) => Output::Files { dir: folder_of(tree, framework, folder), spa: framework.spa, at },
+            Some(folder) => {
+                let (dir, at) = folder_of(tree, framework, folder).unwrap_or_else(|| (folder.to_owned(), at));
+                Output::Files { dir, spa: framework.spa, at }
+            }
             None => Output::Unknown,
         },
     }
 }
 
-/// Where a framework writes its pages: as its configuration says, else as it is used to.
-fn folder_of(tree: &Tree<'_>, framework: &Framework, folder: &str) -> String {
+/// Where the configuration of a framework says that its pages are written.
+fn folder_of(tree: &Tree<'_>, framework: &Framework, folder: &str) -> Option<(String, At)> {
+    let by_script = |dir| (dir, tree.manifest.at(&["scripts", "build"]));
+    let build = tree.script("build").unwrap_or_default();
     match framework.name {
-        "angular" | "ionic-angular" => angular(tree).unwrap_or_else(|| folder.to_owned()),
+        "angular" | "ionic-angular" => Some((angular(tree)?, At::file("angular.json"))),
         // `vitepress build docs` writes below `docs`.
         "vitepress" | "vuepress" => {
-            let build = tree.script("build").unwrap_or_default();
             let below = build.split("build").nth(1).and_then(|rest| rest.split_whitespace().next());
-            match below.filter(|dir| !dir.starts_with('-') && crate::detect::is_dir_name(dir)) {
-                Some(dir) => format!("{}/{folder}", dir.trim_end_matches('/')),
-                None => folder.to_owned(),
-            }
+            let dir = below.filter(|dir| !dir.starts_with('-') && crate::detect::is_dir_name(dir))?;
+            Some(by_script(format!("{}/{folder}", dir.trim_end_matches('/'))))
         }
-        "cra" => {
-            let build = tree.script("build").unwrap_or_default();
-            let told = argument(build, "BUILD_PATH").and_then(|dir| self::folder(&dir));
-            told.unwrap_or_else(|| folder.to_owned())
+        "cra" => argument(build, "BUILD_PATH").and_then(|dir| self::folder(&dir)).map(by_script),
+        "ionic-react" if tree.dependency("react-scripts").is_some() => {
+            Some(("build".to_owned(), tree.dependency("react-scripts")?))
         }
-        "ionic-react" if tree.dependency("react-scripts").is_some() => "build".to_owned(),
-        "astro" | "vite" | "ionic-react" => configured(tree, folder),
-        _ => folder.to_owned(),
+        "astro" | "vite" | "ionic-react" => configured(tree),
+        _ => None,
     }
+}
+
+/// Whether Expo can make pages (docs.expo.dev/workflow/web): it renders them with this package.
+pub(super) fn on_the_web(tree: &Tree<'_>) -> bool {
+    let scripts = tree.manifest.get(&["scripts"]).and_then(|scripts| scripts.as_object());
+    let exports = |body: &serde_json::Value| body.as_str().is_some_and(|body| body.contains("expo export"));
+    tree.dependency("react-native-web").is_some() || scripts.is_some_and(|scripts| scripts.values().any(exports))
 }
 
 /// TanStack Start builds a handler, or with Nitro a server (tanstack.com/start, Hosting).
@@ -78,9 +98,8 @@ fn tanstack(tree: &Tree<'_>, at: At) -> Output {
     if tree.script("start").is_some_and(|start| !start.starts_with("vite")) {
         return Output::Unknown;
     }
-    let config = ["vite.config.ts", "vite.config.js", "vite.config.mts"];
     let nitro = tree.dependency("nitro").is_some()
-        || config.iter().filter_map(|file| tree.files.text(file)).any(|text| text.contains("nitro"));
+        || VITE_CONFIG.iter().filter_map(|file| tree.files.text(file)).any(|text| text.contains("nitro"));
     let command =
         if nitro { "node .output/server/index.mjs" } else { "npx srvx --prod -s ../client dist/server/server.js" };
     Output::Server { command: command.to_owned(), at }
@@ -89,8 +108,8 @@ fn tanstack(tree: &Tree<'_>, at: At) -> Output {
 /// Whether `start` runs a server of the owner's, rather than the framework's development server or a file server.
 fn starts_server(tree: &Tree<'_>, framework: &Framework) -> bool {
     const FILE_SERVERS: &[&str] = &["serve", "http-server", "npx", "sirv"];
-    let Some(script) = tree.script("start") else { return false };
-    let mut words = command::words(script);
+    let Some(script) = tree.script("start").map(start::without_install) else { return false };
+    let mut words = command::words(script).skip_while(|word| *word == "cross-env" || command::is_assignment(word));
     let first = words.next().unwrap_or_default();
     let dev = framework.dev.contains(&first) || FILE_SERVERS.contains(&first);
     // `npm run dev`, `yarn build && serve`.
@@ -169,7 +188,8 @@ fn astro(tree: &Tree<'_>, at: At) -> Output {
     if let Some(at) = tree.dependency("@astrojs/node") {
         return Output::Server { command: "node dist/server/entry.mjs".into(), at };
     }
-    Output::Files { dir: configured(tree, "dist"), spa: false, at }
+    let (dir, at) = configured(tree).unwrap_or_else(|| ("dist".into(), at));
+    Output::Files { dir, spa: false, at }
 }
 
 /// Adapters of SvelteKit that write no server which runs by itself (svelte.dev/docs/kit/adapters).
@@ -222,25 +242,20 @@ fn angular(tree: &Tree<'_>) -> Option<String> {
     crate::detect::is_dir_name(&dir).then_some(dir)
 }
 
+const VITE_CONFIG: &[&str] = &["vite.config.js", "vite.config.ts", "vite.config.mjs", "vite.config.mts"];
+
 /// Where Vite or Astro write: as the script `build` says (`vite build --outDir www`), else their configuration
 /// (`outDir: 'www'`).
-fn configured(tree: &Tree<'_>, default: &str) -> String {
-    let names = [
-        "vite.config.js",
-        "vite.config.ts",
-        "vite.config.mjs",
-        "vite.config.mts",
-        "astro.config.mjs",
-        "astro.config.ts",
-        "astro.config.js",
-    ];
-    let texts = names.into_iter().filter_map(|name| tree.files.text(name));
-    let mut dirs = tree
-        .script("build")
-        .and_then(|build| argument(build, "--outDir"))
-        .into_iter()
-        .chain(texts.filter_map(|text| Some(option(&code(&text), "outDir")?.1)));
-    dirs.find_map(|dir| folder(&dir)).unwrap_or_else(|| default.to_owned())
+fn configured(tree: &Tree<'_>) -> Option<(String, At)> {
+    const ASTRO_CONFIG: &[&str] = &["astro.config.mjs", "astro.config.ts", "astro.config.js"];
+    let by_script = tree.script("build").and_then(|build| argument(build, "--outDir"));
+    let by_script = by_script.map(|dir| (dir, tree.manifest.at(&["scripts", "build"])));
+    let by_file = |file: &&str| {
+        let (line, dir) = option(&code(&tree.files.text(file)?), "outDir")?;
+        Some((dir, At::line(*file, line)))
+    };
+    let mut dirs = by_script.into_iter().chain(VITE_CONFIG.iter().chain(ASTRO_CONFIG).filter_map(by_file));
+    dirs.find_map(|(dir, at)| Some((folder(&dir)?, at)))
 }
 
 /// The word behind an option of a command, or behind its `=`.
@@ -253,10 +268,10 @@ fn argument(command: &str, option: &str) -> Option<String> {
     Some(value.trim_matches(['"', '\'']).to_owned())
 }
 
-/// A folder of the tree, as a configuration names it.
+/// A folder, as a configuration names it: of the tree, or beside it.
 fn folder(text: &str) -> Option<String> {
     let dir = text.trim_start_matches("./").trim_end_matches('/');
-    crate::detect::is_dir_name(dir).then(|| dir.to_owned())
+    crate::detect::is_dir_name(dir.trim_start_matches("../")).then(|| dir.to_owned())
 }
 
 /// `output: 'export'`, however it is spaced and quoted, in text without comments: the line and the value.
@@ -267,11 +282,20 @@ fn option(code: &str, key: &str) -> Option<(u32, String)> {
             return None;
         }
         let rest = code[start + key.len()..].trim_start_matches(['"', '\'']);
-        let value = rest.trim_start().strip_prefix(':')?.trim_start();
+        let value = joined(rest.trim_start().strip_prefix(':')?.trim_start());
         let quote = value.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
         let value = value[1..].split(quote).next()?;
         Some((crate::text::line_at(code, start), value.to_owned()))
     })
+}
+
+/// What stands behind the folder of the configuration: `'www'` of `path.resolve(__dirname, 'www')`.
+fn joined(value: &str) -> &str {
+    let call = value.strip_prefix("path.").unwrap_or(value);
+    let inside = ["resolve(", "join("].iter().find_map(|name| call.strip_prefix(name));
+    let here = ["__dirname", "import.meta.dirname", "process.cwd()"];
+    let behind = inside.and_then(|inside| here.iter().find_map(|here| inside.trim_start().strip_prefix(here)));
+    behind.and_then(|behind| behind.trim_start().strip_prefix(',')).map_or(value, str::trim_start)
 }
 
 /// A script without its comments; every line stays where it is.
@@ -330,6 +354,7 @@ mod tests {
         match output(&tree, find(&tree).map(|(framework, _)| framework)) {
             Output::Files { dir, .. } => dir,
             Output::Server { command, .. } => command,
+            Output::Native => "native".to_owned(),
             Output::Unknown => "unknown".to_owned(),
         }
     }
@@ -347,7 +372,24 @@ mod tests {
             (vite, &[], "dist"),
             (vite, &[("vite.config.ts", "export default { build: { outDir: \"build\" } }")], "build"),
             (vite, &[("vite.config.ts", "export default {\n  build: {\n    outDir: './www',\n  } }")], "www"),
-            (vite, &[("vite.config.ts", "export default { build: { outDir: '../x' /* outDir: 'y' */ } }")], "dist"),
+            (vite, &[("vite.config.ts", "export default { build: { outDir: '../x/' /* outDir: 'y' */ } }")], "../x"),
+            (vite, &[("vite.config.ts", "build: { outDir: path.resolve(__dirname, 'www') }")], "www"),
+            (vite, &[("vite.config.ts", "build: { outDir: path.resolve(base, 'www') }")], "dist"),
+            (r#"{ "scripts": { "start": "npm i && vite" }, "devDependencies": { "vite": "7" } }"#, &[], "dist"),
+            (
+                r#"{ "scripts": { "start": "yarn && vite-node a.ts" }, "devDependencies": { "vite": "7" } }"#,
+                &[],
+                "unknown",
+            ),
+            (
+                r#"{ "scripts": { "start": "cross-env PORT=1 react-scripts start" },
+                    "dependencies": { "react-scripts": "5" } }"#,
+                &[],
+                "build",
+            ),
+            (r#"{ "name": "a" }"#, &[("vite.config.ts", ""), ("index.html", "")], "dist"),
+            (r#"{ "scripts": { "start": "expo start" }, "dependencies": { "expo": "54" } }"#, &[], "native"),
+            (r#"{ "dependencies": { "expo": "54", "react-native-web": "0.21" } }"#, &[], "dist"),
             (
                 r#"{ "scripts": { "build": "tsc && vite build --outDir ./x" }, "devDependencies": { "vite": "7" } }"#,
                 &[("vite.config.ts", "export default { build: { outDir: 'build' } }")],

@@ -6,6 +6,7 @@ mod framework;
 mod frameworks;
 mod manager;
 mod nx;
+mod prisma;
 mod start;
 mod workspace;
 
@@ -127,7 +128,7 @@ impl Tree<'_> {
         let framework = match &own {
             Some((framework, at)) => {
                 draft.plan.framework = Some(framework.name.to_owned());
-                draft.because_of(format!("framework = {}", framework.name), "it is among the dependencies", at.clone());
+                draft.because_of(format!("framework = {}", framework.name), framework::why(at), at.clone());
                 Some(*framework)
             }
             None => self.shared_framework(draft, &apps),
@@ -156,6 +157,7 @@ impl Tree<'_> {
             None => DevOnly::of(&[&self.manifest]),
         };
         dev_only.manager = runner.package.clone().map(|package| (manager.name(), package));
+        dev_only.prisma = prisma::Prisma::find(self, &members);
         let mut has_dev = builds;
         if has_dependencies {
             has_dev = manager.install(self, draft, &mut dev_only, builds);
@@ -190,6 +192,7 @@ impl Tree<'_> {
             draft.recipe.prune = manager.prune(self, framework).map(str::to_owned);
         }
         draft.recipe.dev_only = Some(dev_only);
+        within_reach(draft);
         self.telemetry(draft, framework);
     }
 
@@ -240,6 +243,13 @@ impl Tree<'_> {
                 draft.env("HOST", "0.0.0.0");
                 let kit = framework.filter(|framework| framework.name == "sveltekit");
                 kit.and_then(|_| framework::without_server(self)).into_iter().for_each(|warning| draft.warn(warning));
+            }
+            Output::Native => {
+                draft.recipe.several = Some(
+                    "this is an app of a phone, which no server runs: Expo makes pages of it when react-native-web is \
+                     among its dependencies (docs.expo.dev/workflow/web)"
+                        .into(),
+                );
             }
             Output::Unknown => {
                 start::stand_ins(self, draft, runner);
@@ -344,6 +354,15 @@ impl Tree<'_> {
             || any("optionalDependencies")
             || self.manifest.get(&["workspaces"]).is_some()
     }
+}
+
+/// Pages that the build writes beside the folder which is built are in no image.
+fn within_reach(draft: &mut Draft) {
+    let Some(dir) = draft.plan.static_dir.take_if(|dir| dir.starts_with("../")) else { return };
+    draft.recipe.several = Some(format!(
+        "the build writes its pages to `{dir}`, which is outside of the folder of the app: let it write them inside, and \
+         name that folder as `static_dir` in sh0.toml if it is not found"
+    ));
 }
 
 /// The one app of a workspace. With several, somebody has to say which.

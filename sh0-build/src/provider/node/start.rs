@@ -30,7 +30,7 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, runner: &Runner, framewor
                     manager.name()
                 );
                 draft.start(command, why, Some(at));
-                if let Some(entry) = entry_of(body) {
+                if let Some(entry) = entry_of(without_install(body)) {
                     listens_on(tree.files, draft, entry);
                 }
             }
@@ -72,11 +72,22 @@ fn bun_entry(tree: &Tree<'_>, draft: &mut Draft) -> bool {
 fn inlined(tree: &Tree<'_>, runner: &Runner, script: &str) -> Option<String> {
     // Yarn's Plug'n'Play resolves packages only for what yarn itself starts.
     let direct = |body: &str| direct(body).filter(|_| !runner.plug_and_play);
-    let command = direct(tree.script(script)?)?;
+    let command = direct(without_install(tree.script(script)?))?;
     match tree.script(&format!("pre{script}")) {
         Some(before) => Some(format!("{} && {command}", direct(before)?)),
         None => Some(command),
     }
+}
+
+/// The script without an install in front, which an image has behind it: `vite` of `npm i && vite`.
+pub(super) fn without_install(script: &str) -> &str {
+    let Some((first, rest)) = script.split_once("&&") else { return script };
+    let installs = match first.split_whitespace().collect::<Vec<_>>()[..] {
+        ["yarn"] => true,
+        ["npm" | "yarn" | "pnpm" | "bun", verb, ..] => matches!(verb, "install" | "i" | "ci"),
+        _ => false,
+    };
+    if installs { without_install(rest.trim_start()) } else { script }
 }
 
 /// Lets a Procfile that runs scripts through a manager run what they run, as `start` does.
@@ -100,14 +111,14 @@ pub(super) fn stand_ins(tree: &Tree<'_>, draft: &mut Draft, runner: &Runner) {
     }
 }
 
-/// The script's own command: with `node_modules/.bin` in `PATH` a shell runs it as the manager would, and nothing stands
+/// The script's own command, which watches nothing: with `node_modules/.bin` in `PATH` a shell runs it as the manager would, and nothing stands
 /// between it and a signal. `None` when it counts on its manager: for variables, or to run other scripts.
 fn direct(body: &str) -> Option<String> {
     const MANAGERS: &[&str] = &["npm", "yarn", "pnpm", "npx", "bunx", "run-s", "run-p", "npm-run-all"];
     let words = || body.split(|c: char| c.is_whitespace() || "&|;()".contains(c));
     let counts_on_it = body.contains("npm_") || words().any(|word| MANAGERS.contains(&word));
     let one_line = !body.contains(['\n', ';', '|']) && !body.replace("&&", "").contains('&');
-    (one_line && !counts_on_it).then(|| body.to_owned())
+    (one_line && !counts_on_it).then(|| command::unwatched(body))
 }
 
 /// The file that `node FILE`, `bun FILE` or `bun run FILE` starts, with variables in front or without, and options

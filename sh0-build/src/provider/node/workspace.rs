@@ -134,6 +134,10 @@ impl<'a> Member<'a> {
     fn runs(&self) -> bool {
         let Some(tree) = tree(&self.files) else { return false };
         let page = || Files(&self.files).is_file("index.html");
+        // An app of a phone, unless pages are made of it too.
+        if self.framework.is_some_and(|framework| framework.name == "expo") {
+            return framework::on_the_web(&tree) && tree.script("build").is_some();
+        }
         tree.script("start").is_some()
             || match self.framework {
                 // Libraries are built by Vite and shown in Storybook too.
@@ -178,17 +182,37 @@ impl<'a> Member<'a> {
         draft.plan.version = version;
         if let Some((framework, at)) = framework::find(&tree) {
             draft.plan.framework = Some(framework.name.to_owned());
-            draft.because_of(format!("framework = {}", framework.name), "it is among the dependencies", at);
+            draft.because_of(format!("framework = {}", framework.name), framework::why(&at), at);
         }
         tree.finish(&mut draft, runner, self.framework, framework::output(&tree, self.framework), true);
         draft.path("node_modules/.bin");
+        let own = self.framework.and_then(|framework| framework.build).filter(|_| tree.script("build").is_none());
+        if let Some(command) = own {
+            draft.because(format!("build = {command}"), "the framework's own, as there is no script `build`");
+            draft.plan.build.push(command.to_owned());
+        }
         let mut draft = draft.moved_into(&self.folder);
+        draft.plan.static_dir.iter_mut().for_each(|dir| *dir = resolved(dir));
+        let mut before = Vec::new();
         for (command, why, at) in build::commands(root, folders, &self.folder, runner) {
             draft.because_of(format!("build = {command}"), why, at);
-            draft.plan.build.push(command);
+            before.push(command);
         }
+        draft.plan.build.splice(..0, before);
         Some(draft)
     }
+}
+
+/// `backend/pages` of `frontend/../backend/pages`.
+fn resolved(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 fn tree<'a>(files: &'a Sub<'_>) -> Option<Tree<'a>> {
