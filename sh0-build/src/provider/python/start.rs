@@ -203,8 +203,28 @@ fn development(draft: &mut Draft, command: impl Into<String>, at: At) {
     draft.warn("the app runs on its framework's development server; add gunicorn (or uvicorn) to its dependencies");
 }
 
-/// An object made of `class`, in one of the usual files: module, name, place.
+/// An object made of one of `classes`, in one of the usual files: module, name, place.
 fn application(tree: &Tree<'_>, classes: &[&str]) -> Option<(String, String, At)> {
+    object(tree, |_, value| {
+        classes.iter().any(|class| {
+            let value = value.strip_prefix(&format!("{}.", class.to_ascii_lowercase())).unwrap_or(value);
+            value.strip_prefix(class).is_some_and(|rest| rest.starts_with('('))
+        })
+    })
+}
+
+/// `app = create_application()`: what a function of the app makes, by a usual name.
+fn made_by_factory(tree: &Tree<'_>) -> Option<(String, String, At)> {
+    object(tree, |name, value| {
+        let Some((function, _)) = value.split_once('(') else { return false };
+        let function = function.rsplit('.').next().unwrap_or(function);
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        matches!(name, "app" | "application" | "api") && !function.is_empty() && function.chars().all(plain)
+    })
+}
+
+/// The first name of a module itself in one of the usual files, with what it is set to.
+fn object(tree: &Tree<'_>, wanted: impl Fn(&str, &str) -> bool) -> Option<(String, String, At)> {
     let packages = tree.files.names("").into_iter().filter(|name| tree.files.is_file(&format!("{name}/__init__.py")));
     let inside =
         packages.flat_map(|name| [format!("{name}/main.py"), format!("{name}/app.py"), format!("{name}/__init__.py")]);
@@ -214,14 +234,10 @@ fn application(tree: &Tree<'_>, classes: &[&str]) -> Option<(String, String, At)
             let (name, value) = line.split_once('=')?;
             // `app: FastAPI = FastAPI()`
             let name = name.split(':').next().unwrap_or_default();
-            let value = value.trim_start();
-            let made = classes.iter().any(|class| {
-                let value = value.strip_prefix(&format!("{}.", class.to_ascii_lowercase())).unwrap_or(value);
-                value.strip_prefix(class).is_some_and(|rest| rest.starts_with('('))
-            });
-            // Only a name of the module itself: one inside a function is indented.
+            // One inside a function is indented.
             let plain = !name.is_empty() && name.trim_end().chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            (made && plain).then(|| (number, name.trim().to_owned()))
+            let name = name.trim();
+            (plain && wanted(name, value.trim_start())).then(|| (number, name.to_owned()))
         })?;
         let module = file.trim_end_matches(".py").trim_end_matches("/__init__").replace('/', ".");
         Some((module, name, At::line(file, line)))
@@ -230,7 +246,8 @@ fn application(tree: &Tree<'_>, classes: &[&str]) -> Option<(String, String, At)
 
 fn asgi(tree: &Tree<'_>, draft: &mut Draft) {
     let classes = ["FastAPI", "Starlette", "FastHTML", "Litestar", "Quart"];
-    let Some((module, name, at)) = application(tree, &classes).or_else(|| fast_app(tree)) else {
+    let factory = || made_by_factory(tree).filter(|_| draft.plan.framework.as_deref() == Some("fastapi"));
+    let Some((module, name, at)) = application(tree, &classes).or_else(|| fast_app(tree)).or_else(factory) else {
         return script(tree, draft);
     };
     let why = format!("`{name}` of {module} is the application");
