@@ -75,6 +75,10 @@ fn settle(draft: &mut Draft) {
     recipe.manifests.retain(|name| is_dir_name(name.trim_end_matches('/')));
 }
 
+/// The program that serves finished files, with the libraries that it loads.
+const ROOTFS: &str = "COPY .sh0/rootfs/ /";
+const SH0_ALONE: &str = "# Builds of sh0 alone have .sh0/rootfs; `sh0 export` writes one for other builders.";
+
 /// The stages before the last one.
 const DEPENDENCIES: &str = "dependencies";
 const BUILD: &str = "build";
@@ -123,6 +127,7 @@ impl Writer<'_> {
         let mut command = vec!["/sh0-static", "static", "/srv", "--listen", "0.0.0.0"];
         command.extend(plan.spa_fallback.then_some("--spa"));
         let command = json(&command);
+        self.line(SH0_ALONE);
         let builds = self.draft.recipe.build.is_some();
         if builds {
             self.build_stage();
@@ -133,7 +138,7 @@ impl Writer<'_> {
             false => format!("COPY {}", words(dir, "/srv")),
         };
         self.line("FROM scratch");
-        self.line("COPY .sh0/rootfs/ /");
+        self.line(ROOTFS);
         self.line(from);
         self.port();
         self.line(format!("USER {APP_UID}:{APP_UID}"));
@@ -452,6 +457,19 @@ pub(crate) fn exported(dockerfile: &str, mounts: bool) -> String {
         format!("RUN {untold}\n")
     };
     text.lines().map(bare).collect()
+}
+
+/// The same for finished files: Caddy serves them, in place of the program that only builds of sh0 have beside them.
+pub(crate) fn served(dockerfile: &str, spa: bool) -> String {
+    let unknown = if spa { "try_files {path} /index.html\\n" } else { "" };
+    let config = format!(":{{$PORT}}\\nroot * /srv\\n{unknown}file_server\\n");
+    let line = |line: &str| match line {
+        "FROM scratch" => format!("FROM caddy:2.10-alpine\nRUN printf '{config}' > /etc/caddy/Caddyfile\n"),
+        ROOTFS | SH0_ALONE => String::new(),
+        line if line.starts_with("CMD ") => "ENV XDG_CONFIG_HOME=/tmp XDG_DATA_HOME=/tmp\n".to_owned(),
+        line => format!("{line}\n"),
+    };
+    dockerfile.lines().map(line).collect()
 }
 
 /// A program that is shipped on an image other than the one that made it.

@@ -70,6 +70,41 @@ fn the_port_is_told_under_other_names_too() {
     assert!(made.file("compose.yaml").unwrap().contains("ROCKET_PORT: \"4000\""));
 }
 
+/// Elsewhere nobody brings the program that serves files.
+#[test]
+fn finished_files_come_with_an_image_of_their_own() {
+    let shapes = shapes::all();
+    let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "static-page").unwrap();
+    for target in [ExportTarget::Compose, ExportTarget::Kubernetes, ExportTarget::Ecs, ExportTarget::CloudRun] {
+        for spa in [false, true] {
+            shape.plan.spa_fallback = spa;
+            let made = export(&shape.input(), target);
+            let dockerfile = made.file("Dockerfile").unwrap();
+            assert!(dockerfile.contains("\nFROM caddy:") && dockerfile.contains("\nCOPY . /srv\n"), "{dockerfile}");
+            assert!(!dockerfile.contains("rootfs") && !dockerfile.contains("sh0-static"), "{dockerfile}");
+            assert_eq!(dockerfile.contains("try_files {path} /index.html"), spa, "{dockerfile}");
+        }
+    }
+}
+
+/// An entry point of the owner's would get the command as arguments.
+#[test]
+fn a_command_takes_the_place_of_an_entry_point() {
+    let shapes = shapes::all();
+    let mut shape = shapes.into_iter().find(|shape| shape.name.as_str() == "everything").unwrap();
+    let key = |shape: &shapes::Shape, target, file: &str| {
+        let made = export(&shape.input(), target);
+        let text = made.file(file).unwrap();
+        text.lines().find(|line| line.contains("/bin/sh")).unwrap().trim().split(':').next().unwrap().to_owned()
+    };
+    let keys = |shape: &shapes::Shape| {
+        [key(shape, ExportTarget::Compose, "compose.yaml"), key(shape, ExportTarget::Ecs, "ecs/worker.yaml")]
+    };
+    assert_eq!(keys(&shape), ["command", "command"]);
+    shape.plan.image = ImagePlan::Dockerfile { path: "docker/app".parse().unwrap() };
+    assert_eq!(keys(&shape), ["entrypoint", "entryPoint"]);
+}
+
 #[test]
 fn the_whole_app_reads_well_everywhere() {
     let mut settings = insta::Settings::clone_current();

@@ -1,7 +1,5 @@
 //! Docker Compose: one file, and the Dockerfile when sh0 wrote it (compose-spec, 2024 and later).
 
-use sh0_core::model::ImagePlan;
-
 use super::yaml::{Map, Node, document, texts};
 use super::{App, Process, Written};
 
@@ -18,7 +16,7 @@ pub(super) fn export(app: &App<'_>) -> Written {
     if let Some(command) = &app.release {
         let once = source
             .clone()
-            .with("command", texts(App::shell(&compose_text(command))))
+            .with(app.command_key("command", "entrypoint"), texts(App::shell(&compose_text(command))))
             .with("restart", "no")
             .with("environment", environment(app))
             .filled("volumes", mounts(app));
@@ -55,30 +53,12 @@ pub(super) fn export(app: &App<'_>) -> Written {
 
 /// Where the containers' image comes from.
 fn source(app: &App<'_>, dockerfile: Option<&str>, notes: &mut Vec<String>) -> Map {
-    let plan = app.input.plan;
-    match (dockerfile, &plan.static_dir, &plan.image) {
-        (Some(file), _, _) => {
+    match dockerfile {
+        Some(file) => {
             let build = Map::new().with("context", ".").with("dockerfile", file);
             Map::new().with("build", build.filled("secrets", texts(app.build_secrets())))
         }
-        (None, Some(folder), ImagePlan::Generated { .. }) => {
-            notes.push(format!("Files are read from {}: this file belongs there.", app.source_folder()));
-            for command in plan.install.iter().chain(&plan.build) {
-                notes.push(format!("Files are served as they lie in {folder}; to make them, run: {command}"));
-            }
-            let serve = ["caddy", "file-server", "--root", "/srv", "--listen"].map(str::to_owned);
-            if plan.spa_fallback {
-                notes.push("Unknown paths answer 404 here; sh0 answers index.html (a single-page app): a Caddyfile with try_files does the same.".into());
-            }
-            Map::new()
-                .with("image", "caddy:2.10-alpine")
-                .with("command", texts(serve.into_iter().chain([format!(":{}", app.port)])))
-                .with(
-                    "volumes",
-                    texts([if folder == "." { ".:/srv:ro".to_owned() } else { format!("./{folder}:/srv:ro") }]),
-                )
-        }
-        _ => Map::new().with("image", app.image(notes)),
+        None => Map::new().with("image", app.image(notes)),
     }
 }
 
@@ -87,7 +67,8 @@ fn service(app: &App<'_>, process: &Process, source: &Map) -> Map {
     let files = plan.static_dir.is_some();
     let mut service = source.clone();
     if let (Some(command), false) = (&process.command, files) {
-        service = service.with("command", texts(App::shell(&compose_text(command))));
+        let key = app.command_key("command", "entrypoint");
+        service = service.with(key, texts(App::shell(&compose_text(command))));
     }
     service = service.filled("environment", environment(app));
     if process.web {

@@ -104,7 +104,7 @@ fn task(app: &App<'_>, name: &str, command: Option<&str>, web: bool, image: &str
         .collect();
     let mut container = Map::new().with("name", name).with("image", image).with("essential", true);
     if let (Some(command), true) = (command, app.input.plan.static_dir.is_none()) {
-        container = container.with("command", texts(App::shell(command)));
+        container = container.with(app.command_key("command", "entryPoint"), texts(App::shell(command)));
     }
     if web {
         let port = Map::new().with("containerPort", u64::from(app.port)).with("protocol", "tcp");

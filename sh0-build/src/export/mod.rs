@@ -183,11 +183,14 @@ impl<'a> App<'a> {
                 notes.extend(told(&format!(": {given}. Give the build those that {path} mounts.")));
                 path.as_str().to_owned()
             }
-            ImagePlan::Generated { dockerfile, dockerignore } if self.input.plan.static_dir.is_none() => {
+            ImagePlan::Generated { dockerfile, dockerignore } => {
                 notes.extend(told(&format!(
                     ", and this Dockerfile does not: {given}. Add them where a step needs one."
                 )));
-                files.insert("Dockerfile".into(), render::exported(dockerfile, mounts));
+                let text = render::exported(dockerfile, mounts);
+                let files_alone = self.input.plan.static_dir.is_some();
+                let text = if files_alone { render::served(&text, self.input.plan.spa_fallback) } else { text };
+                files.insert("Dockerfile".into(), text);
                 files.insert(".dockerignore".into(), dockerignore.clone());
                 "Dockerfile".into()
             }
@@ -214,6 +217,13 @@ impl<'a> App<'a> {
             Some(root) => format!("the folder {root} of the source"),
             None => "the folder of the source".into(),
         }
+    }
+
+    /// The key of a whole command line. An image that sh0 does not write may have an entry point, which would get it as
+    /// arguments: there it takes that one's place, as on a platform of sh0's.
+    fn command_key(&self, command: &'static str, entrypoint: &'static str) -> &'static str {
+        let own = matches!(self.input.plan.image, ImagePlan::Dockerfile { .. } | ImagePlan::Pull);
+        if own { entrypoint } else { command }
     }
 
     /// A command for a container: the words of a shell.
