@@ -33,6 +33,11 @@ pub(super) fn why(at: &At) -> &'static str {
 }
 
 fn place(tree: &Tree<'_>, framework: &Framework) -> Option<At> {
+    // Its command line builds what these describe; without, others take parts of it.
+    const ANGULAR: &[&str] = &["angular.json", ".angular-cli.json", "project.json"];
+    if matches!(framework.name, "angular" | "ionic-angular") {
+        tree.files.first(ANGULAR)?;
+    }
     framework.dependencies.iter().find_map(|name| tree.dependency(name))
 }
 

@@ -117,8 +117,9 @@ impl Tree<'_> {
         let picked =
             root.clone().filter(|folder| members.contains(folder) || projects.iter().any(|app| app.folder == *folder));
         let project = self.nx_app(&projects, picked.as_deref(), draft);
+        let served = picked.is_none().then(|| self.served_member(&members)).flatten();
         // The root of a workspace may be an app; else one of its members is.
-        let root_runs = picked.is_none() && (self.script("start").is_some() || own.is_some());
+        let root_runs = picked.is_none() && served.is_none() && (self.script("start").is_some() || own.is_some());
         let apps = if members.is_empty() || project.is_some() || !projects.is_empty() || root_runs && own.is_some() {
             Vec::new()
         } else {
@@ -135,6 +136,7 @@ impl Tree<'_> {
         };
         let app = match &picked {
             _ if project.is_some() => None,
+            None if served.is_some() => served,
             Some(folder) => apps
                 .into_iter()
                 .find(|app| app.folder == *folder)
@@ -172,10 +174,10 @@ impl Tree<'_> {
             (Some(member), Some(app)) => {
                 draft.because(
                     format!("app = {}", app.folder),
-                    if picked.is_some() {
-                        "it was named as the root"
-                    } else {
-                        "the only member that can be started or served"
+                    match (picked.is_some(), self.script("start")) {
+                        (true, _) => "it was named as the root",
+                        (false, Some(_)) => "the script `start` goes there",
+                        (false, None) => "the only member that can be started or served",
                     },
                 );
                 draft.take_member(member);
@@ -196,13 +198,13 @@ impl Tree<'_> {
         self.telemetry(draft, framework);
     }
 
-    /// The application of an Nx workspace whose root starts nothing itself.
+    /// The application of an Nx workspace: the one that the root's `start` runs, else its only one or its default.
     fn nx_app<'p>(&self, projects: &'p [nx::App], picked: Option<&str>, draft: &mut Draft) -> Option<&'p nx::App> {
         if let Some(picked) = picked {
             return projects.iter().find(|app| app.folder == picked);
         }
-        if self.script("start").is_some() {
-            return None;
+        if let Some(start) = self.script("start") {
+            return projects.iter().find(|app| self.script("build").is_none() && app.is_started_by(start));
         }
         let default = nx::default_project(self);
         match projects {
@@ -214,6 +216,18 @@ impl Tree<'_> {
             }),
             [] => None,
         }
+    }
+
+    /// The member that `start` goes to, where that is served rather than started: `yarn --cwd ./web start`.
+    fn served_member(&self, members: &[String]) -> Option<workspace::Member<'_>> {
+        let start = self.script("start").filter(|_| !members.is_empty())?;
+        let called: Vec<&str> = start.split([' ', '=']).map(|word| word.trim_start_matches("./")).collect();
+        let named = |member: &workspace::Member<'_>| {
+            let name = member.manifest().and_then(|manifest| manifest.str(&["name"]).map(str::to_owned));
+            called.contains(&member.folder.as_str()) || name.is_some_and(|name| called.contains(&name.as_str()))
+        };
+        let mut all = members.iter().filter_map(|folder| workspace::Member::read(self.files, folder));
+        all.find(named).filter(workspace::Member::is_served)
     }
 
     /// What a workspace is made of when its root names nothing: the framework of the app that its start script goes to,

@@ -60,13 +60,18 @@ fn read(tree: &Tree<'_>, folder: &str) -> Option<App> {
     }
     let build = |key: &str| project.str(&["targets", "build", key]).unwrap_or_default().to_owned();
     let executor = build("executor");
+    let outputs = || project.get(&["targets", "build", "outputs"])?.as_array()?.first()?.as_str();
     let output = project
         .get(&["targets", "build", "options", "outputPath"])
         .and_then(|path| path.as_str().or_else(|| path.get("base")?.as_str()))
+        .or_else(|| outputs()?.strip_prefix("{workspaceRoot}/"))
         .filter(|path| crate::detect::is_dir_name(path))
         .map(str::to_owned);
     let options = project.get(&["targets", "build", "options"]);
-    let for_node = options.and_then(|options| options.get("target")?.as_str()) == Some("node");
+    // The plugin of webpack infers the target of a project without an executor.
+    let webpack = tree.files.text(&format!("{folder}/webpack.config.js")).filter(|_| executor.is_empty());
+    let for_node = options.and_then(|options| options.get("target")?.as_str()) == Some("node")
+        || webpack.is_some_and(|text| text.contains("NxAppWebpackPlugin") && text.contains("target: 'node'"));
     let kind = if executor.contains("next") || (executor.is_empty() && next) {
         Kind::Next
     } else if ["/node:", "/esbuild:", "/js:", "/nest:"].iter().any(|part| executor.contains(part)) || for_node {
@@ -90,6 +95,12 @@ impl App {
 
     pub(super) fn is(&self, name: &str) -> bool {
         self.name == name || self.folder == name
+    }
+
+    /// Whether this command runs what its build writes.
+    pub(super) fn is_started_by(&self, command: &str) -> bool {
+        let output = self.output.as_deref().filter(|_| self.kind == Kind::Server);
+        output.is_some_and(|output| command.contains(&format!("{output}/")))
     }
 
     /// Builds and starts or serves it; the root has installed everything.

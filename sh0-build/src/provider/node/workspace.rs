@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Tree;
 use super::build;
-use super::framework;
+use super::framework::{self, Output};
 use super::frameworks::Framework;
 use super::manager::Runner;
 use crate::draft::Draft;
@@ -153,6 +153,11 @@ impl<'a> Member<'a> {
             }
     }
 
+    /// Whether what it builds is served as files.
+    pub(super) fn is_served(&self) -> bool {
+        tree(&self.files).is_some_and(|tree| matches!(framework::output(&tree, self.framework), Output::Files { .. }))
+    }
+
     /// As a person would point at it.
     pub(super) fn label(&self) -> String {
         match self.framework {
@@ -186,7 +191,8 @@ impl<'a> Member<'a> {
         }
         tree.finish(&mut draft, runner, self.framework, framework::output(&tree, self.framework), true);
         draft.path("node_modules/.bin");
-        let own = self.framework.and_then(|framework| framework.build).filter(|_| tree.script("build").is_none());
+        let own = self.framework.and_then(|framework| framework.build);
+        let own = own.filter(|_| tree.script("build").is_none() && draft.recipe.several.is_none());
         if let Some(command) = own {
             draft.because(format!("build = {command}"), "the framework's own, as there is no script `build`");
             draft.plan.build.push(command.to_owned());
