@@ -1,14 +1,16 @@
 //! A user's command line, written so that signals reach the program and not the shell around it.
 
 /// Characters and words of the shell grammar (POSIX.1-2017, volume 3, section 2): behind them `exec` is not one program.
-const OPERATORS: &[char] = &[';', '&', '|', '(', ')', '<', '>', '`', '\n', '{', '}', '!'];
+const OPERATORS: &[char] = &['&', '|', '(', ')', '<', '>', '`', '\n', '{', '}', '!'];
 const WORDS: &[&str] = &[
     "exec", "cd", "export", "set", "unset", "if", "for", "while", "until", "case", "eval", "trap", "test", "[", "[[",
-    ".", "source", "ulimit", "umask", "alias", "wait", "read", "exit", "return", "shift", "true", "false", ":",
+    ".", "source", "ulimit", "umask", "alias", "wait", "read", "exit", "return", "shift", "true", "false", ":", "then",
+    "do", "done", "else", "elif", "fi", "esac",
 ];
 
 /// The text for `/bin/sh -c` that replaces the shell by the program, so that SIGTERM reaches it: a shell that stays in
-/// front swallows it. `a && b` becomes `a && exec b`; what cannot be replaced (pipes, lists) is left as it is.
+/// front swallows it. `a && b` becomes `a && exec b`, `a; b` likewise; what cannot be replaced (pipes, jobs, a shell
+/// with traps) is left as it is.
 ///
 /// ```
 /// use sh0_core::model::exec_line;
@@ -22,12 +24,16 @@ pub fn exec_line(command: &str) -> String {
     let Some(start) = last_command(command) else { return command.to_owned() };
     let (before, last) = command.split_at(start);
     let last = last.trim();
+    if before.contains("trap ") {
+        return command.to_owned();
+    }
     match last.split_whitespace().next() {
         None => command.to_owned(),
         Some(word) if WORDS.contains(&word) => command.to_owned(),
         Some(word) if is_assignment(word) => {
             // An assignment alone, or one with nothing but assignments behind it, starts nothing.
-            let starts = last.split_whitespace().any(|word| !is_assignment(word));
+            // What a substitution answers is one word in an assignment, and several behind `env`.
+            let starts = last.split_whitespace().any(|word| !is_assignment(word)) && !last.contains("$(");
             if starts { format!("{}exec env {last}", spaced(before)) } else { command.to_owned() }
         }
         Some(_) => format!("{}exec {last}", spaced(before)),
@@ -57,7 +63,7 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
-/// Where the last command of `a && b && c` starts; `None` when the line is anything but such a chain.
+/// Where the last command of `a && b; c` starts; `None` when the line is anything but such a chain.
 fn last_command(line: &str) -> Option<usize> {
     let (mut start, mut quote, mut escaped) = (0, None, false);
     let mut chars = line.char_indices().peekable();
@@ -70,9 +76,8 @@ fn last_command(line: &str) -> Option<usize> {
             (Some('\''), '\'') | (Some('"'), '"') => quote = None,
             (Some('\''), _) => {}
             (_, '\\') => escaped = true,
-            // A substitution may hold any grammar.
             (_, '`') => return None,
-            (_, '$') if matches!(chars.peek(), Some((_, '('))) => return None,
+            (_, '$') if matches!(chars.peek(), Some((_, '('))) => past_substitution(&mut chars)?,
             (_, '$') if matches!(chars.peek(), Some((_, '{'))) => {
                 chars.find(|(_, c)| *c == '}')?;
             }
@@ -88,12 +93,33 @@ fn last_command(line: &str) -> Option<usize> {
                     chars.next();
                 }
             }
+            (None, ';') => start = at + 1,
             (None, '#') => return None,
             (None, c) if OPERATORS.contains(&c) => return None,
             _ => {}
         }
     }
     (quote.is_none() && !escaped).then_some(start)
+}
+
+/// Moves behind the bracket that closes `$(...)`.
+fn past_substitution(chars: &mut impl Iterator<Item = (usize, char)>) -> Option<()> {
+    let (mut depth, mut quote, mut escaped) = (0, None, false);
+    for (_, c) in chars {
+        match (quote, c) {
+            _ if escaped => escaped = false,
+            (Some('\''), '\'') | (Some('"'), '"') => quote = None,
+            (Some('\''), _) => {}
+            (_, '\\') => escaped = true,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') if depth == 1 => return Some(()),
+            (None, ')') => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -117,14 +143,23 @@ mod tests {
             ("a && b && C=1 d", "a && b && exec env C=1 d"),
             ("cd web", "cd web"),
             ("exec ./app", "exec ./app"),
-            ("a; b", "a; b"),
+            ("a; b", "a; exec b"),
+            ("a; b && c", "a; b && exec c"),
+            ("a;", "a;"),
+            ("trap x TERM; a", "trap x TERM; a"),
+            ("for x in y; do z; done", "for x in y; do z; done"),
             ("a & b", "a & b"),
             ("a || b", "a || b"),
             ("a | b", "a | b"),
             ("(a)", "(a)"),
             ("a `b`", "a `b`"),
-            ("a $(b)", "a $(b)"),
-            ("a \"$(b)\"", "a \"$(b)\""),
+            ("a $(b)", "exec a $(b)"),
+            ("a \"$(b)\"", "exec a \"$(b)\""),
+            ("a $(b | c; d && e ')' (f)) g", "exec a $(b | c; d && e ')' (f)) g"),
+            ("a $(b) && c $(d)", "a $(b) && exec c $(d)"),
+            ("a $(b", "a $(b"),
+            ("a $(b) | c", "a $(b) | c"),
+            ("A=$(b) c", "A=$(b) c"),
             ("a 'unfinished", "a 'unfinished"),
             ("a\nb", "a\nb"),
             ("a && ", "a &&"),
