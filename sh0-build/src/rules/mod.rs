@@ -28,6 +28,7 @@ mod secret_judges;
 mod secrets;
 mod security;
 mod settings;
+mod start;
 mod suppress;
 mod tokens;
 mod versions;

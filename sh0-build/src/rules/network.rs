@@ -7,6 +7,8 @@ use super::context::Context;
 use super::facts::{ELSEWHERE, Fact};
 use super::rule::{Check, Hits, Pattern, Rule, Verdict};
 use super::scan::Found;
+use super::start::reached;
+use crate::command;
 
 pub(super) static RULES: &[Rule] = &[
     Rule {
@@ -291,37 +293,31 @@ const DEVELOPMENT: &[&str] = &[
 ];
 
 fn development_server(cx: &Context<'_>, hits: &mut Hits) {
-    let report = |hits: &mut Hits, command: &str, file: &str, line: Option<u32>| {
-        let script = match command
-            .strip_prefix("npm run ")
-            .or(command.strip_prefix("npm "))
-            .or(command.strip_prefix("yarn run "))
-            .or(command.strip_prefix("yarn "))
-            .or(command.strip_prefix("pnpm run "))
-            .or(command.strip_prefix("pnpm "))
-        {
-            Some(name) => cx.package().and_then(|json| json.str(&["scripts", name.trim()])).unwrap_or(command),
-            None => command,
-        };
-        let bare_vite = script.trim() == "vite" || script.trim().starts_with("vite --") || script.trim() == "parcel";
-        let production =
-            script.contains("gunicorn") || script.contains("NODE_ENV=production") || script.contains("runserver_plus");
-        if (bare_vite || DEVELOPMENT.iter().any(|known| script.contains(known))) && !production {
-            hits.at(file, line, script);
-            return true;
+    let (command, file, line) = match cx.own_dockerfile() {
+        Some((path, file)) => {
+            let lineage = file.last().map(|last| file.lineage(last)).unwrap_or_default();
+            let Some(cmd) = lineage.into_iter().rev().find(|i| i.word == "CMD") else { return };
+            (cmd.script(), path.clone(), Some(cmd.line))
         }
-        false
+        None => match cx.start() {
+            Some((command, file, line)) if file.is_empty() => (command, "sh0.toml".to_owned(), line),
+            Some(start) => start,
+            None => return,
+        },
     };
-    if let Some((path, file)) = cx.own_dockerfile() {
-        if let Some(cmd) = file.last().and_then(|last| file.lineage(last).into_iter().rev().find(|i| i.word == "CMD")) {
-            report(hits, &cmd.script(), path, Some(cmd.line));
-        }
-        return;
+    if let Some(one) = reached(cx, &command).into_iter().find(|one| is_development(&one.command)) {
+        hits.at(file, line, one.command);
     }
-    if let Some((command, file, line)) = cx.start() {
-        let file = if file.is_empty() { "sh0.toml" } else { &file };
-        report(hits, &command, file, line);
-    }
+}
+
+fn is_development(command: &str) -> bool {
+    let bare_vite = command == "vite" || command.starts_with("vite --") || command == "parcel";
+    // Starts the program anew when a file changes.
+    let watches = ["node", "deno", "bun", "tsx"].iter().any(|program| command::runs(command, program))
+        && command.split_whitespace().any(|word| word == "--watch" || word.starts_with("--watch="));
+    let production =
+        command.contains("gunicorn") || command.contains("NODE_ENV=production") || command.contains("runserver_plus");
+    (bare_vite || watches || DEVELOPMENT.iter().any(|known| command.contains(known))) && !production
 }
 
 fn invalid_port(cx: &Context<'_>, hits: &mut Hits) {

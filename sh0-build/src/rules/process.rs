@@ -6,6 +6,7 @@ use super::class::Class;
 use super::context::Context;
 use super::facts::Fact;
 use super::rule::{Check, Hits, Rule};
+use super::start::reached;
 use super::workspace;
 use crate::command;
 
@@ -211,10 +212,14 @@ fn below_package_manager(cx: &Context<'_>, hits: &mut Hits) {
     if let (Some(plan), true) = (cx.plan, procfile.is_empty())
         && let Some(command) = &plan.start_command
     {
-        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-        if below(&words) {
-            let at = cx.package().map(|json| json.at(&["scripts", "start"]));
-            hits.at("package.json", at.and_then(|at| at.line), format!("start command: {command}"));
+        let words = |command: &str| command::words(command).map(str::to_owned).collect::<Vec<_>>();
+        let all = reached(cx, command);
+        if all.iter().any(|one| below(&words(&one.command))) {
+            let (file, line) = all.iter().find_map(|one| one.script.clone()).unwrap_or_else(|| {
+                let at = cx.package().map(|json| json.at(&["scripts", "start"]));
+                ("package.json".to_owned(), at.and_then(|at| at.line))
+            });
+            hits.at(file, line, format!("start command: {command}"));
         }
     }
 }
@@ -464,12 +469,11 @@ fn work_at_start(cx: &Context<'_>, hits: &mut Hits) {
         return;
     }
     if let Some((command, file, line)) = cx.start() {
-        let script = cx
-            .package()
-            .and_then(|json| json.str(&["scripts", "start"]))
-            .filter(|_| command.starts_with("npm") || command.starts_with("yarn"));
-        let command = script.unwrap_or(&command);
-        if let Some(work) = work(command) {
+        // A bare `yarn` installs; a compiler in front of the program builds.
+        let bare = |one: &str| ["yarn", "tsc"].into_iter().find(|program| command::program(one) == Some(program));
+        let work = |one: &str| work(one).or_else(|| bare(one).filter(|program| one == *program || *program == "tsc"));
+        let found = reached(cx, &command).into_iter().find_map(|one| Some((work(&one.command)?, one.command)));
+        if let Some((work, command)) = found {
             hits.at(if file.is_empty() { "sh0.toml".into() } else { file }, line, format!("`{work}` in `{command}`"));
         }
     }

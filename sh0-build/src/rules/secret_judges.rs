@@ -17,7 +17,8 @@ pub(super) fn private_key(found: &Found<'_>) -> Option<Verdict> {
     // A header alone, or one in a sentence, is no key; a body of a few letters is none either.
     let in_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
     let after = found.after(400);
-    let after = after.split('-').next().unwrap_or_default();
+    // A key's own text has no `;`: there the statement with a header ends.
+    let after = after.split(['-', ';']).next().unwrap_or_default();
     let body: String = after.chars().filter(|c| in_base64(*c)).collect();
     // Names and words of code, behind a header that ends its text, are short.
     let longest = after.split(|c| !in_base64(c)).map(str::len).max().unwrap_or_default();

@@ -113,6 +113,16 @@ fn python_asks(cx: &Context<'_>) -> Vec<Ask> {
     asks
 }
 
+/// The line of a tool in `.tool-versions`: `nodejs 24.1.0`, and what to fall back on behind it.
+fn tool_versions(cx: &Context<'_>, names: &[&str]) -> Option<Ask> {
+    let text = cx.text(".tool-versions")?;
+    (1..).zip(text.lines()).find_map(|(line, said)| {
+        let mut words = said.split_whitespace();
+        names.contains(&words.next()?).then_some(())?;
+        Some(Ask { file: ".tool-versions", line: Some(line), text: words.next()?.to_owned() })
+    })
+}
+
 fn tool_file(cx: &Context<'_>, tool: &str) -> bool {
     [".tool-versions", "mise.toml", ".mise.toml"]
         .iter()
@@ -271,14 +281,17 @@ fn eol_runtime(cx: &Context<'_>, hits: &mut Hits) {
             hits.at(file, line, format!("{product} {text} ended on {day}"));
         }
     };
-    for ask in node_asks(cx).into_iter().take(1) {
+    // What only a tool reads counts where the language's own files are silent.
+    let of_tools = |names: &[&str]| tool_versions(cx, names).into_iter();
+    for ask in node_asks(cx).into_iter().chain(of_tools(&["nodejs", "node"])).take(1) {
         over(hits, "node", ask.file, ask.line, &ask.text);
     }
     // `^3.8` of Poetry admits newer ones.
-    for ask in python_asks(cx).into_iter().filter(|ask| !ask.text.starts_with(['^', '~', '>'])).take(1) {
+    let pins = python_asks(cx).into_iter().chain(of_tools(&["python"]));
+    for ask in pins.filter(|ask| !ask.text.starts_with(['^', '~', '>'])).take(1) {
         over(hits, "python", ask.file, ask.line, ask.text.trim_end_matches(".*"));
     }
-    if let Some(ask) = first_line(cx, ".ruby-version") {
+    if let Some(ask) = first_line(cx, ".ruby-version").or_else(|| tool_versions(cx, &["ruby"])) {
         over(hits, "ruby", ask.file, ask.line, ask.text.trim_start_matches("ruby-"));
     }
     let gemfile = cx.text("Gemfile").unwrap_or_default();
