@@ -91,10 +91,15 @@ pub(super) fn export(app: &App<'_>) -> Written {
                 set("rewrites", json!([{ "source": "/(.*)", "destination": "/index.html" }]));
             }
         }
-        None if slug.is_none() => notes.push(format!(
-            "`{}` is a server that Vercel does not know: make it a function below api/.",
-            plan.start_command.as_deref().unwrap_or("the image")
-        )),
+        None if slug.is_none() => {
+            // Without a framework and a folder Vercel publishes the source.
+            set("outputDirectory", "public".into());
+            notes.push(format!(
+                "`{}` is a server that Vercel does not know: make it a function below api/. Files are served from public \
+                 alone.",
+                plan.start_command.as_deref().unwrap_or("the image")
+            ));
+        }
         None => {}
     }
     for process in app.processes.iter().filter(|process| !process.web) {
