@@ -4,7 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use sh0_core::model::{ImagePlan, Plan};
+use sh0_core::model::{ImagePlan, Plan, RelPath};
 
 use super::CheckOptions;
 use super::class::Class;
@@ -147,6 +147,11 @@ impl<'a> Context<'a> {
             Place::Member(app) if app.kind(FILE).is_some() => (Files(app), app.outside(FILE)),
             _ => (self.files, FILE.to_owned()),
         }
+    }
+
+    /// The folder of the app in the workspace that is looked at, where it is asked for.
+    pub(crate) fn member(&self) -> Option<RelPath> {
+        self.options.root.clone().filter(|_| matches!(self.place, Place::Member(_)))
     }
 
     /// A path as the folder of the app names it, and as the tree around it does.

@@ -1,6 +1,6 @@
 //! What must outlive a release.
 
-use sh0_core::model::{Category::Data, Severity};
+use sh0_core::model::{Category::Data, ImagePlan, Severity};
 
 use super::class::Class;
 use super::context::Context;
@@ -182,6 +182,8 @@ const TOOLS: &[(&str, &str)] = &[
 ];
 
 fn migrations(cx: &Context<'_>, hits: &mut Hits) {
+    // The entrypoint of an image of one's own starts nothing where that image is not the one that is made.
+    let generated = cx.plan.is_some_and(|plan| matches!(plan.image, ImagePlan::Generated { .. }));
     let mut runs: String = [
         "Procfile",
         "sh0.toml",
@@ -200,6 +202,7 @@ fn migrations(cx: &Context<'_>, hits: &mut Hits) {
         "build.sh",
     ]
     .iter()
+    .filter(|file| !generated || !file.contains("docker-entrypoint"))
     .filter_map(|file| cx.text(file))
     .map(|text| text.to_string() + "\n")
     .collect();
@@ -224,11 +227,22 @@ fn migrations(cx: &Context<'_>, hits: &mut Hits) {
                     path.starts_with(&format!("{shows}/")) && !path.ends_with(".keep") && !path.ends_with(".gitkeep")
                 });
         let word = command.rsplit([' ', ':']).next().unwrap_or(command);
+        // `pip install --upgrade pip` runs none; `flask db upgrade` does.
+        let word = if word == "upgrade" { "db upgrade" } else { word };
         let run = || runs.contains(command) || runs.contains(&format!("{word} ")) || runs.contains("db:prepare");
         if there && !run() && !migrates_itself(cx) {
             hits.at(*shows, None, format!("nothing runs `{command}`"));
             return;
         }
+    }
+    let efcore = cx.paths.iter().find(|path| path.contains("Migrations/") && path.ends_with("ModelSnapshot.cs"));
+    if let Some(path) = efcore
+        && !runs.contains("ef database update")
+        && !runs.contains("efbundle")
+        && !migrates_itself(cx)
+    {
+        hits.at(path, None, "nothing runs `dotnet ef database update`");
+        return;
     }
     let django = cx.has("manage.py").then(|| cx.paths.iter().find(|path| path.contains("/migrations/0001_"))).flatten();
     if let Some(path) = django
@@ -240,8 +254,19 @@ fn migrations(cx: &Context<'_>, hits: &mut Hits) {
 
 /// Whether the program runs its migrations, as far as its first folders show.
 fn migrates_itself(cx: &Context<'_>) -> bool {
-    let code = cx.paths.iter().filter(|path| path.matches('/').count() <= 2 && Class::of(path).any(Class::CODE));
+    let code = cx.paths.iter().filter(|path| {
+        path.matches('/').count() <= 2 && Class::of(path).any(Class::CODE) && !Class::of(path).any(Class::TEST)
+    });
     code.take(200).filter_map(|path| cx.text(path)).any(|text| {
-        ["command.upgrade(", "migrate.latest(", "Ecto.Migrator", "migrate(db"].iter().any(|call| text.contains(call))
+        [
+            "command.upgrade(",
+            "migrate.latest(",
+            "Ecto.Migrator",
+            "migrate(db",
+            "Database.Migrate",
+            "Database.EnsureCreated",
+        ]
+        .iter()
+        .any(|call| text.contains(call))
     })
 }

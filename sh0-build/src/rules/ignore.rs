@@ -20,7 +20,7 @@ impl Ignore {
     }
 
     /// Every pattern begins at the root of the context (Docker's `.dockerignore`).
-    pub(super) fn docker(text: &str) -> Ignore {
+    pub(crate) fn docker(text: &str) -> Ignore {
         Ignore::read(text, |pattern| pattern.trim_start_matches("./").trim_matches('/').to_owned())
     }
 

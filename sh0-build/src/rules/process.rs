@@ -1,6 +1,6 @@
 //! How processes start, end and show their health.
 
-use sh0_core::model::{Category::Process, Severity};
+use sh0_core::model::{AppSettings, Category::Process, Severity};
 
 use super::class::Class;
 use super::context::Context;
@@ -8,7 +8,7 @@ use super::facts::Fact;
 use super::rule::{Check, Hits, Rule};
 use super::start::reached;
 use super::workspace;
-use crate::command;
+use crate::{Options, command, plan_tree};
 
 pub(super) static RULES: &[Rule] = &[
     Rule {
@@ -84,6 +84,21 @@ pub(super) static RULES: &[Rule] = &[
 ];
 
 fn no_start(cx: &Context<'_>, hits: &mut Hits) {
+    nothing_starts(cx, hits);
+    // A score alone would say that all is well with a tree that is none of an app.
+    if hits.list.is_empty()
+        && cx.plan.is_none()
+        && let Err(error) =
+            plan_tree(cx.files.0, &AppSettings::default(), &Options { root: cx.member(), ..Options::default() })
+    {
+        let error = error.to_string();
+        let first = error.split(". ").next().unwrap_or_default().lines().next().unwrap_or_default();
+        hits.tree(format!("no plan: {}", first.chars().take(200).collect::<String>()));
+        hits.severity(Severity::Info);
+    }
+}
+
+fn nothing_starts(cx: &Context<'_>, hits: &mut Hits) {
     if !cx.composes().is_empty() || cx.own_dockerfile().is_some() || cx.has("Procfile") || cx.has("sh0.toml") {
         return;
     }
