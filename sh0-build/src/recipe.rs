@@ -52,7 +52,7 @@ pub(crate) struct Recipe {
     pub(crate) build_env: Vec<(&'static str, &'static str)>,
     /// Runs in the stage that ships, before the app is copied.
     pub(crate) before_ship: Vec<String>,
-    /// Why nothing starts although the tree has apps: there are several.
+    /// Why nothing starts although the tree has an app: there are several, or it is none of a server.
     pub(crate) several: Option<String>,
     /// The port that the detected start command listens on, whatever `PORT` says.
     pub(crate) fixed_port: Option<FixedPort>,

@@ -153,14 +153,16 @@ fn unwatched(files: Files<'_>, command: &str) -> String {
 }
 
 fn start(files: Files<'_>, manifest: Option<&Json>, entry: Option<&'static str>, draft: &mut Draft) {
-    if let Some((manifest, command)) = task(manifest, "start") {
-        // The task as it is, so that SIGTERM reaches the app; more than one command needs the runner.
-        let plain =
-            command.starts_with("deno ") && !command.contains(['&', '|', ';']) && !command.starts_with("deno task");
+    // The task as it is, so that SIGTERM reaches the app; more than one command needs the runner.
+    let plain = |command: &str| {
+        command.starts_with("deno ") && !command.contains(['&', '|', ';']) && !command.starts_with("deno task")
+    };
+    let watches = |command: &str| command.split_whitespace().any(|word| word.starts_with("--watch"));
+    let told = task(manifest, "start").filter(|(_, command)| plain(command) || !watches(command) || entry.is_none());
+    if let Some((manifest, command)) = told {
         let at = manifest.at(&["tasks", "start"]);
-        let watching = command.split_whitespace().any(|word| word.starts_with("--watch"));
-        let (command, why) = match watching {
-            _ if !plain => ("deno task start".to_owned(), "there is a task `start`"),
+        let (command, why) = match watches(command) {
+            _ if !plain(command) => ("deno task start".to_owned(), "there is a task `start`"),
             false => (command.to_owned(), "there is a task `start`"),
             true => (unwatched(files, command), "the task `start`, which watches the source for those who write it"),
         };

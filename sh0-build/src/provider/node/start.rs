@@ -25,9 +25,11 @@ pub(super) fn find(tree: &Tree<'_>, draft: &mut Draft, runner: &Runner, framewor
         let at = tree.manifest.at(&["scripts", script]);
         match inlined(tree, runner, script) {
             Some(command) => {
+                let unwatched = command::unwatched(body) != body;
                 let why = format!(
-                    "the script `{script}`, without {} in between, which would swallow SIGTERM",
-                    manager.name()
+                    "the script `{script}`, without {} in between, which would swallow SIGTERM{}",
+                    manager.name(),
+                    if unwatched { ", and without watching the source" } else { "" }
                 );
                 draft.start(command, why, Some(at));
                 if let Some(entry) = entry_of(without_install(body)) {
@@ -98,16 +100,25 @@ pub(super) fn stand_ins(tree: &Tree<'_>, draft: &mut Draft, runner: &Runner) {
     let scripts = tree.manifest.get(&["scripts"]).and_then(|scripts| scripts.as_object());
     for script in scripts.into_iter().flat_map(|scripts| scripts.keys()) {
         let Some(runs) = inlined(tree, runner, script) else { continue };
-        let short = ["npm", "yarn", "pnpm"].into_iter().filter(|manager| *manager != "npm" || script == "start");
-        let ways = short
-            .map(|manager| format!("{manager} {script}"))
-            .chain(["npm", "yarn", "pnpm", "bun"].into_iter().map(|manager| format!("{manager} run {script}")));
-        draft.recipe.stand_ins.extend(ways.map(|says| StandIn {
-            says,
-            runs: runs.clone(),
-            arguments: None,
-            why: "which would swallow SIGTERM",
-        }));
+        // Behind a program that runs it, or with arguments, stands one command and no more.
+        let alone = !runs.contains("&&") && runs.split(' ').next().is_some_and(|word| !command::is_assignment(word));
+        for manager in ["npm", "yarn", "pnpm", "bun"] {
+            let short = matches!(manager, "yarn" | "pnpm") || manager == "npm" && script == "start";
+            let ways = [Some(format!("{manager} run {script}")), short.then(|| format!("{manager} {script}"))];
+            // What npm hands on stands behind `--`, which Yarn 1 takes for that too.
+            let before_arguments: &[_] = match manager {
+                _ if !alone => &[None],
+                "npm" => &[Some(" -- ")],
+                "yarn" if runner.manager == Manager::Yarn => &[Some(" -- "), Some(" ")],
+                _ => &[Some(" ")],
+            };
+            for (says, arguments) in
+                ways.iter().flatten().flat_map(|way| before_arguments.iter().map(move |b| (way, b)))
+            {
+                let (says, runs, arguments) = (says.clone(), runs.clone(), *arguments);
+                draft.recipe.stand_ins.push(StandIn { says, runs, arguments, why: "which would swallow SIGTERM" });
+            }
+        }
     }
 }
 
