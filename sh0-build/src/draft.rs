@@ -328,8 +328,12 @@ fn in_folder(folder: &str, command: &str) -> String {
 
 /// The program at `path` of a member's folder, where one was picked, started there.
 pub(crate) fn start_within(member: Option<&str>, path: &str) -> String {
-    let command = format!("./{path}");
-    member.map_or_else(|| command.clone(), |folder| in_folder(folder, &command))
+    in_member(member, &format!("./{path}"))
+}
+
+/// A command of a member, where one was picked, run in its folder.
+pub(crate) fn in_member(member: Option<&str>, command: &str) -> String {
+    member.map_or_else(|| command.to_owned(), |folder| in_folder(folder, command))
 }
 
 /// All that is run: the start command, the processes, the release command.

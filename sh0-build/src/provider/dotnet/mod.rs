@@ -4,12 +4,24 @@ use sh0_core::Result;
 
 use super::{Provider, static_files};
 use crate::detect::is_dir_name;
-use crate::draft::{Draft, Pin, tool_versions};
+use crate::draft::{Draft, Pin, in_member, start_within, tool_versions};
 use crate::images;
+use crate::root::within;
 use crate::text::{At, Json, find_line, line_at};
 use crate::tree::Files;
 
 const KINDS: &[&str] = &[".csproj", ".fsproj", ".vbproj"];
+
+/// What the tools read from the folders above a project.
+const SHARED: &[&str] = &[
+    "global.json",
+    "nuget.config",
+    "NuGet.config",
+    "NuGet.Config",
+    "Directory.Build.props",
+    "Directory.Build.targets",
+    "Directory.Packages.props",
+];
 
 pub(crate) struct Dotnet;
 
@@ -30,10 +42,20 @@ impl Provider for Dotnet {
         names.iter().any(marked) || below(files)
     }
 
+    /// A folder with a project, below what its projects share: they are restored and published from there.
+    fn has_member(&self, files: Files<'_>, folder: &str) -> bool {
+        let solution =
+            |folder: &str| files.names(folder).iter().any(|name| name.ends_with(".sln") || name.ends_with(".slnx"));
+        let shared = solution("") || files.first(SHARED).is_some();
+        let of_its_own = solution(folder) || files.is_file(&format!("{folder}/global.json"));
+        shared && !of_its_own && !projects_below(files, folder, 0).is_empty()
+    }
+
     fn plan(&self, files: Files<'_>) -> Result<Draft> {
         let mut draft = Draft::default();
         draft.plan.language = "dotnet".into();
-        match Project::find(files, &mut draft) {
+        let member = files.0.picked().filter(|folder| self.has_member(files, folder));
+        match Project::find(files, member, &mut draft) {
             Some(project) => project.plan(files, &mut draft),
             None => published(files, &mut draft),
         }
@@ -62,30 +84,33 @@ fn projects_below(files: Files<'_>, folder: &str, depth: usize) -> Vec<String> {
 }
 
 /// The project that is the app.
-struct Project {
+struct Project<'m> {
     path: String,
     text: String,
+    /// The folder that was picked, where commands of the app run.
+    member: Option<&'m str>,
 }
 
-impl Project {
-    /// One that serves, else one that runs; at the root first.
-    fn find(files: Files<'_>, draft: &mut Draft) -> Option<Project> {
-        let mut paths = projects_below(files, "", 0);
+impl<'m> Project<'m> {
+    /// One that serves, else one that runs; in the folder itself first.
+    fn find(files: Files<'_>, member: Option<&'m str>, draft: &mut Draft) -> Option<Project<'m>> {
+        let mut paths = projects_below(files, member.unwrap_or_default(), 0);
         if paths.is_empty() {
             paths = projects_below(files, "", 2);
         }
         let read = |path: String| {
             let text = files.text(&path)?;
-            Some(Project { path, text })
+            Some(Project { path, text, member })
         };
-        let mut all: Vec<Project> = paths.into_iter().filter_map(read).filter(|project| !project.is_test()).collect();
+        let mut all: Vec<Project<'m>> =
+            paths.into_iter().filter_map(read).filter(|project| !project.is_test()).collect();
         let chosen =
             all.iter().position(Project::serves).or_else(|| all.iter().position(Project::runs)).unwrap_or_default();
         let servers: Vec<&str> =
             all.iter().filter(|project| project.serves()).map(|project| project.path.as_str()).collect();
         if servers.len() > 1 {
             draft.warn(format!(
-                "there are several servers ({}); {} is taken: set build and start_command in sh0.toml for another",
+                "there are several servers ({}); {} is taken: set the folder of another as root in sh0.toml",
                 servers.join(", "),
                 servers[0]
             ));
@@ -147,12 +172,18 @@ impl Project {
             At::file(self.path.as_str()),
         );
         draft.plan.install.push(restore);
-        let publish = format!("dotnet publish {} --no-restore --configuration Release --output out", self.path);
+        let out = within(self.member, "out");
+        let publish = format!("dotnet publish {} --no-restore --configuration Release --output {out}", self.path);
         draft.because_of(format!("build = {publish}"), "the program with what it needs", At::file(self.path.as_str()));
         draft.plan.build.push(publish);
         self.recipe(files, version, draft);
         if self.sdk("BlazorWebAssembly") {
-            static_files::serve(draft, "out/wwwroot", "Blazor writes its pages there", At::file(self.path.as_str()));
+            static_files::serve(
+                draft,
+                &format!("{out}/wwwroot"),
+                "Blazor writes its pages there",
+                At::file(self.path.as_str()),
+            );
             draft.plan.spa_fallback = true;
             return;
         }
@@ -161,11 +192,15 @@ impl Project {
         if self.serves() {
             // Settings and wwwroot lie beside the program, not where it is started.
             draft.env("ASPNETCORE_CONTENTROOT", ".");
-            let command = format!("ASPNETCORE_URLS=http://0.0.0.0:${{PORT:-3000}} ./out/{name}");
-            draft.start(command, "the program that the build publishes", at);
+            let urls = "ASPNETCORE_URLS=http://0.0.0.0:${PORT:-3000}";
+            draft.start(
+                in_member(self.member, &format!("{urls} ./out/{name}")),
+                "the program that the build publishes",
+                at,
+            );
         } else {
             draft.env("DOTNET_CONTENTROOT", ".");
-            draft.start(format!("./out/{name}"), "the program that the build publishes", at);
+            draft.start(start_within(self.member, &format!("out/{name}")), "the program that the build publishes", at);
         }
     }
 
@@ -225,25 +260,18 @@ impl Project {
 
     fn recipe(&self, files: Files<'_>, version: String, draft: &mut Draft) {
         let recipe = &mut draft.recipe;
-        let shared = [
-            "global.json",
-            "nuget.config",
-            "NuGet.config",
-            "NuGet.Config",
-            "Directory.Build.props",
-            "Directory.Packages.props",
-            "packages.lock.json",
-        ];
+        let shared = SHARED.iter().chain(&["packages.lock.json"]);
         let at_root = !self.path.contains('/') && !self.text.contains("<ProjectReference");
         recipe.install_needs_source = !at_root;
-        recipe.manifests = shared.iter().filter(|file| files.is_file(file)).map(|file| (*file).to_owned()).collect();
+        recipe.manifests = shared.filter(|file| files.is_file(file)).map(|file| (*file).to_owned()).collect();
         recipe.manifests.push(self.path.clone());
         recipe.caches.push(("nuget", "/root/.nuget/packages"));
         recipe.build_env.extend([("DOTNET_CLI_TELEMETRY_OPTOUT", "1"), ("DOTNET_NOLOGO", "1")]);
         recipe.run = Some((&images::DOTNET, version));
-        recipe.ship = vec!["out".into()];
+        let out = within(self.member, "out");
+        recipe.ship = vec![out.clone()];
         // Pages bring libraries with folders of this name.
-        recipe.ignore.extend(["**/bin", "**/obj", "!**/wwwroot/**/bin", "out"].map(str::to_owned));
+        recipe.ignore.extend(["**/bin", "**/obj", "!**/wwwroot/**/bin", &out].map(str::to_owned));
     }
 }
 
