@@ -2,7 +2,7 @@
 
 use sh0_core::Result;
 
-use super::{Procfile, Provider};
+use super::{Procfile, Provider, static_files};
 use crate::command;
 use crate::detect::is_dir_name;
 use crate::dockerignore::run_time_entries;
@@ -25,7 +25,7 @@ impl Provider for Go {
     }
 
     fn recognises(&self, files: Files<'_>) -> bool {
-        files.first(&["go.mod", "go.work", "main.go"]).is_some() || is_main(files, "")
+        (files.first(&["go.mod", "go.work", "main.go"]).is_some() || is_main(files, "")) && !is_hugo(files)
     }
 
     fn has_member(&self, files: Files<'_>, folder: &str) -> bool {
@@ -81,6 +81,15 @@ impl Provider for Go {
         draft.recipe.ship = run_time_entries(files, folder, source);
         Ok(draft)
     }
+}
+
+/// The modules are those of a site: nothing here is written in Go (gohugo.io/hugo-modules).
+fn is_hugo(files: Files<'_>) -> bool {
+    let has_code = || {
+        let folders = files.names("").into_iter().filter(|name| is_dir_name(name) && files.is_folder(name));
+        folders.take(200).any(|name| !go_files(files, &name).is_empty() || name == "cmd")
+    };
+    static_files::is_generated(files) && go_files(files, "").is_empty() && !has_code()
 }
 
 /// The `toolchain` line, else the `go` line: a minimum, which any later release builds (go.dev/ref/mod#go-mod-file-go).

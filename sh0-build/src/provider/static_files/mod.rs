@@ -74,6 +74,11 @@ fn generator(files: Files<'_>) -> Option<(&'static Generator, &'static str)> {
     GENERATORS.iter().find_map(marked)
 }
 
+/// Whether a generator's configuration is here; its modules are listed in a `go.mod` where they are Hugo's.
+pub(crate) fn is_generated(files: Files<'_>) -> bool {
+    generator(files).is_some()
+}
+
 pub(crate) struct StaticFiles;
 
 impl Provider for StaticFiles {
@@ -95,7 +100,7 @@ impl Provider for StaticFiles {
         let mut draft = Draft::default();
         draft.plan.language = "static".into();
         match generator(files) {
-            Some((generator, mark)) => generate(generator, mark, &mut draft),
+            Some((generator, mark)) => generate(files, generator, mark, &mut draft),
             None => serve_tree(files, &mut draft),
         }
         Ok(draft)
@@ -103,7 +108,7 @@ impl Provider for StaticFiles {
 }
 
 /// Builds the pages, and serves them.
-fn generate(generator: &Generator, mark: &str, draft: &mut Draft) {
+fn generate(files: Files<'_>, generator: &Generator, mark: &str, draft: &mut Draft) {
     draft.plan.framework = Some(generator.name.to_owned());
     draft.because_of(format!("framework = {}", generator.name), "this is its configuration", At::file(mark));
     draft.because(format!("build = {}", generator.build), "makes the pages");
@@ -111,7 +116,12 @@ fn generate(generator: &Generator, mark: &str, draft: &mut Draft) {
     draft.tool(generator.name, generator.install_hint);
     draft.recipe.build = Some((&images::DEBIAN, images::DEBIAN.default.to_owned()));
     match generator.name {
-        "hugo" => draft.recipe.build_packages.extend(["hugo", "ca-certificates"]),
+        "hugo" => {
+            draft.recipe.build_packages.extend(["hugo", "ca-certificates"]);
+            if files.is_file("go.mod") {
+                bring_go(draft);
+            }
+        }
         _ => draft.recipe.borrow.push(Borrow {
             base: &images::ZOLA,
             version: images::ZOLA.default.to_owned(),
@@ -120,6 +130,17 @@ fn generate(generator: &Generator, mark: &str, draft: &mut Draft) {
         }),
     }
     serve(draft, generator.folder, "the generator writes its pages there", At::file(mark));
+}
+
+/// Hugo fetches modules with Go, and Go with git (gohugo.io/hugo-modules).
+fn bring_go(draft: &mut Draft) {
+    draft.because_of("build with Go", "Hugo fetches the modules of the site with it", At::file("go.mod"));
+    draft.tool("go", "Go (Debian: apt-get install golang-go)");
+    draft.recipe.build_packages.push("git");
+    for (from, to) in [("/usr/local/go", "/usr/local/go"), ("/usr/local/go/bin/go", "/usr/local/bin/go")] {
+        draft.recipe.borrow.push(Borrow { base: &images::GO, version: images::GO.default.to_owned(), from, to });
+    }
+    draft.recipe.build_env.push(("GOROOT", "/usr/local/go"));
 }
 
 /// Serves what the tree holds already.
