@@ -12,6 +12,9 @@ pub(super) struct Gems {
     lock: Option<String>,
 }
 
+/// What Bundler is told in this project: how gems are compiled, among others (bundler.io/man/bundle-config.1.html).
+pub(super) const CONFIG: &str = ".bundle/config";
+
 impl Gems {
     pub(super) fn read(files: Files<'_>) -> Option<Gems> {
         // The order of Bundler (bundler.io/man/gemfile.5.html).
@@ -97,7 +100,7 @@ impl Gems {
         draft.plan.install.push("bundle install".into());
         let recipe = &mut draft.recipe;
         recipe.manifests.extend(
-            [self.file, self.lockfile, ".ruby-version"]
+            [self.file, self.lockfile, ".ruby-version", CONFIG]
                 .iter()
                 .filter(|file| files.is_file(file))
                 .map(|file| (*file).to_owned()),

@@ -114,6 +114,9 @@ impl Tree<'_> {
             .recipe
             .ignore
             .extend(["vendor/bundle", ".bundle", "log/*.log", "tmp/cache", "tmp/pids"].map(str::to_owned));
+        if self.files.is_file(gems::CONFIG) {
+            draft.recipe.ignore.push(format!("!{}", gems::CONFIG));
+        }
         Ok(())
     }
 
