@@ -97,14 +97,21 @@ pub(crate) fn run_time_entries(files: Files<'_>, binary: &str, is_source: impl F
         lower.ends_with(".md") || PAPERS.iter().any(|paper| lower.starts_with(paper))
     };
     let ignored = |name: &str| never_enters(name) || matches!(name, "target" | "docs");
-    // The owner's own ignore file may take anything away; a COPY of what is not there fails.
-    if files.is_file(".dockerignore") {
+    // What the owner's own file takes away is not there, and a COPY of it fails. One with exceptions has parts of folders.
+    let own = files.text(".dockerignore").unwrap_or_default();
+    if own.lines().any(|line| line.trim_start().starts_with('!')) {
         return Vec::new();
     }
+    let own = Ignore::docker(&own);
+    let left_out = |name: &String| {
+        let inside = files.names(name);
+        own.leaves_out(name)
+            || !inside.is_empty() && inside.iter().all(|inner| own.leaves_out(&format!("{name}/{inner}")))
+    };
     let names: Vec<String> = files
         .names("")
         .into_iter()
-        .filter(|name| !name.starts_with('.') && !is_source(name) && !paper(name) && !ignored(name))
+        .filter(|name| !name.starts_with('.') && !is_source(name) && !paper(name) && !ignored(name) && !left_out(name))
         .collect();
     let first = binary.split('/').next().unwrap_or(binary);
     if names.len() > 100 || !names.iter().all(|name| is_dir_name(name) && files.0.kind(name).is_some()) {
