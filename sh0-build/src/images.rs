@@ -347,8 +347,8 @@ impl Bound {
             "<=" => order.is_le(),
             "<" => order.is_lt() || (order.is_eq() && self.numbers[shared..].iter().any(|n| *n > 0)),
             "^" => line.first() == self.numbers.first() && order.is_ge(),
-            // `~=3.11` is "3.11 or later in 3"; `~=3.11.2` and `~20.1` stay in the line.
-            "~=" if self.numbers.len() == 2 => line.first() == self.numbers.first() && order.is_ge(),
+            // `~=3.11`, and `~> 3.11` of Ruby and Elixir, is "3.11 or later in 3"; `~=3.11.2` and `~20.1` stay in the line.
+            "~=" | "~>" if self.numbers.len() == 2 => line.first() == self.numbers.first() && order.is_ge(),
             _ => order.is_eq(),
         }
     }

@@ -68,14 +68,7 @@ fn pins(files: Files<'_>, text: &str) -> Vec<Pin> {
         && let Some((_, behind)) = found.split_once("elixir:")
         && let Some(wanted) = behind.split('"').nth(1)
     {
-        // `~> 1.14` is "1.14 or later, below 2" (hexdocs.pm/elixir/Version.html).
-        let two = wanted.trim_start_matches("~>").trim().split('.').count() < 3;
-        let wanted = if wanted.starts_with("~>") && two {
-            wanted.replacen("~>", "^", 1).replace("^ ", "^")
-        } else {
-            wanted.to_owned()
-        };
-        pins.push(Pin { wanted, by: "elixir of mix.exs".into(), at: At::line("mix.exs", line) });
+        pins.push(Pin { wanted: wanted.to_owned(), by: "elixir of mix.exs".into(), at: At::line("mix.exs", line) });
     }
     pins
 }
