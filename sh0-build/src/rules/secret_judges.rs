@@ -117,6 +117,12 @@ pub(super) fn hardcoded(found: &Found<'_>, name: &str, value: &str) -> Option<Ve
     if found.path.contains("config/initializers/") && found.in_comment() {
         return None;
     }
+    // Browsers get the key of a Firebase app and the one that searches an index of Algolia, beside what it is for.
+    let beside = found.after(200);
+    if name.eq_ignore_ascii_case("apiKey") && ["authDomain", "indexName"].iter().any(|for_all| beside.contains(for_all))
+    {
+        return None;
+    }
     // Identifiers of products (the AAGUID of an authenticator) bear the names of password managers.
     if is_uuid(value) && is_password_name(name) {
         return None;
