@@ -53,6 +53,7 @@ const PAPERS: &[&str] = &[
     "justfile",
     "dockerfile",
     "procfile",
+    "aptfile",
     "docker-compose",
     "compose.y",
 ];

@@ -1,12 +1,13 @@
-//! Files in which trees told other builders how they are built: `nixpacks.toml`, `nixpacks.json`, `railpack.json`, and
-//! the `app.json` of Heroku and Dokku. What has a place in a plan is taken over; what has none is named in a warning.
+//! Files in which trees told other builders how they are built: `nixpacks.toml`, `nixpacks.json`, `railpack.json`, the
+//! `app.json` of Heroku and Dokku, and the `Aptfile` of Heroku. What has a place in a plan is taken over; what has none is
+//! named in a warning.
 
 use std::collections::BTreeMap;
 
 use sh0_core::model::EnvKey;
 
 use crate::draft::Draft;
-use crate::text::{At, Json, Toml};
+use crate::text::{At, Json, Toml, lines};
 use crate::tree::Files;
 
 /// What such files say.
@@ -42,6 +43,7 @@ impl Foreign {
         }
         foreign.json(files, "railpack.json", Foreign::railpack);
         foreign.json(files, "app.json", Foreign::app);
+        foreign.aptfile(files);
         foreign
     }
 
@@ -50,6 +52,26 @@ impl Foreign {
             Some(Ok(json)) => read(self, &Source { file, value: json.value.clone(), at: &|path| json.at(path) }),
             Some(Err(error)) => self.warnings.push(format!("{error}; the file is left out")),
             None => {}
+        }
+    }
+
+    /// Debian packages, one a line, of Heroku's apt buildpack; addresses and `:repo:` lines have no place.
+    fn aptfile(&mut self, files: Files<'_>) {
+        let text = files.text("Aptfile").unwrap_or_default();
+        for (number, line) in lines(&text) {
+            let line = line.split('#').next().unwrap_or_default();
+            for name in line.split_whitespace() {
+                match crate::config::is_package(name) && !name.ends_with(".deb") {
+                    true => self.packages.push(name.to_owned()),
+                    false => {
+                        self.warnings.push(format!(
+                            "Aptfile:{number}: `{}` is left out: it is no package of Debian",
+                            line.trim()
+                        ));
+                        break;
+                    }
+                }
+            }
         }
     }
 
