@@ -10,7 +10,7 @@ use self::gems::Gems;
 use super::{Provider, assets};
 use crate::draft::{Draft, Pin, refuse, tool_versions, version_file};
 use crate::images;
-use crate::text::At;
+use crate::text::{At, Json};
 use crate::tree::Files;
 
 const SCRIPTS: &[&str] =
@@ -196,7 +196,9 @@ impl Tree<'_> {
         if finished || !brings || !(self.files.is_folder("app/assets") || self.files.is_file("package.json")) {
             return;
         }
-        assets::install_node(self.files, draft);
+        if self.bundles_javascript(gems) {
+            assets::install_node(self.files, draft);
+        }
         // Nothing that is built holds the key; a value has to be there for the app to load.
         let rails = if self.files.is_file("Rakefile") { "rake" } else { "rails" };
         let command = format!("SECRET_KEY_BASE_DUMMY=1 SECRET_KEY_BASE=unused bundle exec {rails} assets:precompile");
@@ -205,6 +207,16 @@ impl Tree<'_> {
         if !self.files.is_file("config/master.key") && self.files.is_file("config/credentials.yml.enc") {
             draft.warn("Rails needs RAILS_MASTER_KEY (or SECRET_KEY_BASE): set it as a secret of the app");
         }
+    }
+
+    /// Assets are made with packages of Node: a gem calls them, or they are no mere tools of those who write the app.
+    fn bundles_javascript(&self, gems: &Gems) -> bool {
+        let callers = ["jsbundling-rails", "cssbundling-rails", "webpacker", "shakapacker", "vite_ruby", "vite_rails"];
+        let Some(Ok(manifest)) = Json::read(self.files, "package.json") else { return true };
+        let entries = |section: &str| manifest.get(&[section]).and_then(|entries| entries.as_object());
+        let builds = entries("scripts").is_some_and(|scripts| scripts.keys().any(|name| name.starts_with("build")));
+        let packages = entries("dependencies").is_some_and(|packages| !packages.is_empty());
+        builds || packages || callers.iter().any(|gem| gems.locked(gem))
     }
 
     /// Gems that run scripts in Node.
