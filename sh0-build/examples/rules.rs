@@ -29,6 +29,7 @@ The tables below name the severity of most findings of a rule. Where the app is 
 | an everyday password in a compose file (CMP04); a folder of the host that is only read (CMP02) | medium |
 | a Dockerfile that is not the app's and cannot be read (IMG16) | medium |
 | a copy of everything where nothing large lies beside (IMG05); a port deep in the tree (NET02) | low |
+| a tree that no plan can be made of, and that holds no package.json without a start either (RUN01) | info |
 | a floating version that a lockfile holds (BLD13); a package manager below an init (RUN02) | low |
 
 What only looks like a secret (SEC08, SEC09, SEC14, an address with a password) is no finding in tests, documents and examples.
