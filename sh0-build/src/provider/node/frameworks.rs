@@ -111,6 +111,7 @@ pub(super) const FRAMEWORKS: &[Framework] = &[
     pages("vuepress", &["vuepress"], Some("vuepress build"), ".vuepress/dist", &["vuepress"]),
     pages("vitepress", &["vitepress"], Some("vitepress build"), ".vitepress/dist", &["vitepress"]),
     pages("eleventy", &["@11ty/eleventy"], Some("eleventy"), "_site", &["eleventy"]),
+    pages("hugo", &["hugo-extended", "hugo-bin"], Some("hugo --gc --minify"), "public", &["hugo"]),
     pages("hexo", &["hexo"], Some("hexo generate"), "public", &["hexo"]),
     pages("gridsome", &["gridsome"], Some("gridsome build"), "dist", &["gridsome"]),
     pages("metalsmith", &["metalsmith"], None, "build", &[]),

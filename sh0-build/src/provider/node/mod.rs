@@ -250,6 +250,9 @@ impl Tree<'_> {
             Output::Files { dir, spa, at } => {
                 static_files::serve(draft, &dir, "the framework writes its pages there", at);
                 draft.plan.spa_fallback = spa;
+                if framework.is_some_and(|framework| framework.name == "hugo") {
+                    static_files::fetch_modules(self.files, draft);
+                }
                 draft.plan.env.clear();
             }
             Output::Server { command, at } => {

@@ -118,9 +118,7 @@ fn generate(files: Files<'_>, generator: &Generator, mark: &str, draft: &mut Dra
     match generator.name {
         "hugo" => {
             draft.recipe.build_packages.extend(["hugo", "ca-certificates"]);
-            if files.is_file("go.mod") {
-                bring_go(draft);
-            }
+            fetch_modules(files, draft);
         }
         _ => draft.recipe.borrow.push(Borrow {
             base: &images::ZOLA,
@@ -133,7 +131,10 @@ fn generate(files: Files<'_>, generator: &Generator, mark: &str, draft: &mut Dra
 }
 
 /// Hugo fetches modules with Go, and Go with git (gohugo.io/hugo-modules).
-fn bring_go(draft: &mut Draft) {
+pub(crate) fn fetch_modules(files: Files<'_>, draft: &mut Draft) {
+    if !files.is_file("go.mod") {
+        return;
+    }
     draft.because_of("build with Go", "Hugo fetches the modules of the site with it", At::file("go.mod"));
     draft.tool("go", "Go (Debian: apt-get install golang-go)");
     draft.recipe.build_packages.push("git");
