@@ -110,8 +110,12 @@ fn web(files: Files<'_>, gems: Option<&Gems>, framework: Option<&str>, draft: &m
     let bundled = if gems.is_some() { "bundle exec " } else { "" };
     let puma = gems.is_some_and(|gems| gems.locked("puma"));
     if puma && files.is_file("config/puma.rb") && files.is_file("config.ru") {
+        // Without a word of where to listen it is Puma's own port.
+        let listens = |line: &str| ["port", "bind"].iter().any(|word| line.trim_start().starts_with(word));
+        let told = files.text("config/puma.rb").is_some_and(|text| find_line(&text, listens).is_some());
+        let port = if told { "" } else { " -b tcp://0.0.0.0:${PORT:-3000}" };
         draft.start(
-            "bundle exec puma -C config/puma.rb",
+            format!("bundle exec puma -C config/puma.rb{port}"),
             "the server that the app configures",
             Some(At::file("config/puma.rb")),
         );
