@@ -104,9 +104,11 @@ pub(crate) fn run_time_entries(files: Files<'_>, binary: &str, is_source: impl F
         return Vec::new();
     }
     let own = Ignore::docker(&own);
+    let git = Ignore::git(&gitignore(files).unwrap_or_default());
     let left_out = |name: &String| {
         let inside = files.names(name);
         own.leaves_out(name)
+            || git.leaves_out(name)
             || !inside.is_empty() && inside.iter().all(|inner| own.leaves_out(&format!("{name}/{inner}")))
     };
     let names: Vec<String> = files
@@ -130,10 +132,15 @@ fn never_enters(name: &str) -> bool {
     })
 }
 
+/// What git leaves out, of a working copy.
+fn gitignore(files: Files<'_>) -> Option<String> {
+    files.0.kind(".git").and_then(|_| files.text(".gitignore"))
+}
+
 /// What git leaves out of a working copy, but for what the plan needs. A source that is deployed has been packed or
 /// cloned without it, and what it still has that a line names was committed on purpose.
 fn left_out_by_git(files: Files<'_>, draft: &Draft) -> Vec<String> {
-    let Some(text) = files.text(".gitignore").filter(|_| files.0.kind(".git").is_some()) else { return Vec::new() };
+    let Some(text) = gitignore(files) else { return Vec::new() };
     let plan = &draft.plan;
     let words = commands(plan).flat_map(|command| command.split_whitespace()).map(|word| word.trim_start_matches("./"));
     let named = draft.recipe.manifests.iter().map(|name| name.trim_end_matches('/')).chain(plan.static_dir.as_deref());
@@ -159,5 +166,31 @@ pub(crate) fn drop_logins(files: Files<'_>, language: &str, recipe: &mut Recipe)
         } else if recipe.ship.is_empty() {
             recipe.drop.push(name.to_owned());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::MemoryTree;
+
+    /// A `COPY` of what is not in the context fails.
+    #[test]
+    fn what_never_enters_is_not_shipped() {
+        let mut tree = MemoryTree::from([
+            ("static/a.css", ""),
+            ("notes/a.txt", ""),
+            ("samples/a.txt", ""),
+            ("cache/a.txt", ""),
+            ("main.go", ""),
+            (".gitignore", "/cache\n"),
+            (".dockerignore", "notes\nsamples/*\n"),
+        ]);
+        let shipped = |tree: &MemoryTree| run_time_entries(Files(tree), "out", |name| name.ends_with(".go"));
+        assert_eq!(shipped(&tree), ["out", "cache", "static"], "no working copy of git's");
+        tree.insert(".git/HEAD", "");
+        assert_eq!(shipped(&tree), ["out", "static"]);
+        tree.insert(".dockerignore", "*\n!static/a.css\n");
+        assert!(shipped(&tree).is_empty(), "parts of folders are there");
     }
 }
