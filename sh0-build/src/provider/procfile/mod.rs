@@ -46,11 +46,6 @@ impl Procfile {
         (!procfile.processes.is_empty()).then_some(procfile)
     }
 
-    /// What its processes run.
-    pub(crate) fn commands(&self) -> impl Iterator<Item = &str> {
-        self.processes.iter().map(|(_, _, command)| command.as_str())
-    }
-
     /// What `web` runs, else what the first process does.
     pub(crate) fn main(&self) -> Option<&str> {
         let web = self.processes.iter().find(|(_, name, _)| name == "web");

@@ -15,6 +15,10 @@ pub(super) struct Gems {
 /// What Bundler is told in this project: how gems are compiled, among others (bundler.io/man/bundle-config.1.html).
 pub(super) const CONFIG: &str = ".bundle/config";
 
+/// Bundler names its folder after the version of Ruby's interface, which is the host's or the image's to say.
+const CURRENT: &str = "mkdir -p vendor/bundle/ruby && \
+    ln -sfn \"$(ruby -e 'print RbConfig::CONFIG[\"ruby_version\"]')\" vendor/bundle/ruby/current";
+
 impl Gems {
     pub(super) fn read(files: Files<'_>) -> Option<Gems> {
         // The order of Bundler (bundler.io/man/gemfile.5.html).
@@ -98,6 +102,11 @@ impl Gems {
         };
         draft.because_of("install = bundle install", why, At::file(at));
         draft.plan.install.push("bundle install".into());
+        // `ruby app.rb`, `puma`, `rake` of a Procfile: only Bundler looks below its folder by itself.
+        draft.plan.install.push(CURRENT.into());
+        draft.because(format!("install += {CURRENT}"), "gems are found by what Bundler does not start, too");
+        draft.env("GEM_PATH", "vendor/bundle/ruby/current");
+        draft.path("vendor/bundle/ruby/current/bin");
         let recipe = &mut draft.recipe;
         recipe.manifests.extend(
             [self.file, self.lockfile, ".ruby-version", CONFIG]

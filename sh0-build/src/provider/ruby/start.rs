@@ -2,11 +2,8 @@
 
 use super::SCRIPTS;
 use super::gems::Gems;
-use crate::command;
 use crate::draft::Draft;
-use crate::provider::procfile::Procfile;
 use crate::provider::static_files;
-use crate::recipe::StandIn;
 use crate::text::{At, find_line};
 use crate::tree::Files;
 
@@ -20,62 +17,8 @@ const GENERATORS: &[(&str, &str, &str)] = &[
 
 pub(super) fn find(files: Files<'_>, gems: Option<&Gems>, framework: Option<&str>, draft: &mut Draft) {
     web(files, gems, framework, draft);
-    if let (Some(gems), Some(procfile)) = (gems, Procfile::read(files)) {
-        let commands = procfile.commands().map(|says| StandIn {
-            says: says.to_owned(),
-            runs: bundled(gems, says),
-            arguments: None,
-            why: "which finds no gem by itself",
-        });
-        draft.recipe.stand_ins.extend(commands.filter(|stand_in| stand_in.runs != stand_in.says));
-    }
     if gems.is_some_and(|gems| gems.named("sidekiq").is_some()) {
         workers(files, draft);
-    }
-}
-
-/// Programs that gems bring, by gem.
-const BROUGHT: &[(&str, &[&str])] = &[
-    ("clockwork", &["clockwork"]),
-    ("delayed_job", &["delayed_job"]),
-    ("falcon", &["falcon"]),
-    ("good_job", &["good_job"]),
-    ("hanami", &["hanami", "hanami-cli"]),
-    ("karafka", &["karafka"]),
-    ("passenger", &["passenger"]),
-    ("puma", &["puma"]),
-    ("rackup", &["rackup", "rack"]),
-    ("rails", &["railties", "rails"]),
-    ("rake", &["rake"]),
-    ("resque", &["resque"]),
-    ("shoryuken", &["shoryuken"]),
-    ("sidekiq", &["sidekiq"]),
-    ("thin", &["thin"]),
-    ("unicorn", &["unicorn"]),
-];
-
-/// A command with Bundler in front of Ruby and of the programs that gems bring: they lie below `vendor/bundle`, where
-/// only Bundler looks. Programs of the tree, such as `bin/rails`, load it themselves. In another folder Bundler would
-/// look for another Gemfile.
-fn bundled(gems: &Gems, line: &str) -> String {
-    let brought = |word: &str| {
-        let locked = |(_, names): &(&str, &[&str])| names.iter().any(|name| gems.locked(name));
-        word == "ruby" || BROUGHT.iter().find(|(program, _)| *program == word).is_some_and(locked)
-    };
-    let one = |part: &str| {
-        let mut words: Vec<&str> = part.split(' ').collect();
-        let in_front = |word: &&str| command::is_assignment(word) || *word == "exec";
-        let program = words.iter().position(|word| !in_front(word));
-        if let Some(at) = program.filter(|at| brought(words[*at])) {
-            words.insert(at, "bundle exec");
-        }
-        words.join(" ")
-    };
-    let quoted = line.contains(['"', '\'']);
-    match command::runs(line, "cd") {
-        true => line.to_owned(),
-        false if quoted => one(line),
-        false => line.split(" && ").map(one).collect::<Vec<_>>().join(" && "),
     }
 }
 
