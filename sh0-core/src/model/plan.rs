@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{EnvKey, ProcessName, RelPath, RuntimeKind};
 
-/// How a source tree is built and started. The keys are stable: `sh0 plan --json` prints this.
+/// How a source tree is built and started. The keys are stable: `sh0 plan --json` prints this, and
+/// those that tell of every tree also when there is nothing to say.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Plan {
@@ -18,35 +19,26 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<RelPath>,
     /// The package manager, such as `npm`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub package_manager: Option<String>,
     /// The framework, such as `express`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub framework: Option<String>,
     /// The version of the language.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Commands that install dependencies, in order; each runs in a shell inside the build.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub install: Vec<String>,
     /// Commands that build, in order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub build: Vec<String>,
     /// The command that starts `web`. With [`ImagePlan::Dockerfile`] it is for runtimes without images: a container runs
     /// the image's own command, unless `processes` has a `web` or the settings of the app name one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub start_command: Option<String>,
     /// The port on which `web` listens; it also gets it in `PORT`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// Every process type and its command; `web` among them, unless nothing listens.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub processes: BTreeMap<ProcessName, String>,
     /// Runs once before each switch (the Procfile's `release`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release_command: Option<String>,
     /// The folder of files to serve, when that is all the app is.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub static_dir: Option<String>,
     /// Unknown paths answer `index.html` (a single-page app).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -71,10 +63,8 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
     /// Why each decision was made.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
     /// What the owner should know.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
