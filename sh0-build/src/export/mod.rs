@@ -5,6 +5,7 @@
 
 mod cloud_run;
 mod compose;
+mod dockerfile;
 mod ecs;
 mod kubernetes;
 mod railway;
@@ -17,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sh0_core::model::{EnvKey, Export, ExportFile, ExportTarget, ImagePlan, exec_line, shell};
 use sh0_core::traits::{ExportEnv, ExportInput};
 
+use crate::DEFAULT_PORT;
 use crate::draft::{open_env, secret_env};
-use crate::{DEFAULT_PORT, render};
 
 /// What an exporter writes.
 #[derive(Default)]
@@ -187,9 +188,9 @@ impl<'a> App<'a> {
                 notes.extend(told(&format!(
                     ", and this Dockerfile does not: {given}. Add them where a step needs one."
                 )));
-                let text = render::exported(dockerfile, mounts);
+                let text = dockerfile::exported(dockerfile, mounts);
                 let files_alone = self.input.plan.static_dir.is_some();
-                let text = if files_alone { render::served(&text, self.input.plan.spa_fallback) } else { text };
+                let text = if files_alone { dockerfile::served(&text, self.input.plan.spa_fallback) } else { text };
                 files.insert("Dockerfile".into(), text);
                 files.insert(".dockerignore".into(), dockerignore.clone());
                 "Dockerfile".into()
@@ -206,7 +207,7 @@ impl<'a> App<'a> {
     /// The variables that a build gets as secrets, if it asks for them.
     fn build_secrets(&self) -> BTreeSet<&str> {
         match &self.input.plan.image {
-            ImagePlan::Generated { dockerfile, .. } => render::mounted_secrets(dockerfile),
+            ImagePlan::Generated { dockerfile, .. } => dockerfile::mounted_secrets(dockerfile),
             ImagePlan::Dockerfile { .. } => self.secrets().collect(),
             _ => BTreeSet::new(),
         }
