@@ -10,7 +10,7 @@ use sh0_core::{Code, Error, Result};
 use crate::config::Config;
 use crate::draft::{Draft, refuse, secret_env};
 use crate::foreign::Foreign;
-use crate::provider::{PROVIDERS, Procfile, Provider, keep_needed, shell_plan, use_dockerfile};
+use crate::provider::{PROVIDERS, Procfile, Provider, keep_needed, passed_over, shell_plan, use_dockerfile};
 use crate::render;
 use crate::root::Root;
 use crate::text::At;
@@ -97,6 +97,9 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
             format!("there is no Dockerfile at `{path}`"),
             "name a file of the tree",
         ));
+    }
+    if own_image && draft.plan.language != "compose" && member.is_none() {
+        passed_over(app, &mut draft);
     }
     if own_image {
         // The image has a command and variables of its own; the language's are for runtimes without images.

@@ -27,6 +27,7 @@ mod static_files;
 mod swift;
 mod zig;
 
+pub(crate) use compose::passed_over;
 pub(crate) use dockerfile::use_dockerfile;
 pub(crate) use node::{DevOnly, keep_needed, members, several};
 pub(crate) use procfile::{Procfile, shell_plan};

@@ -199,7 +199,7 @@ fn rust_tests(text: &[u8]) -> Vec<Range<usize>> {
             continue;
         }
         // `mod tests;` has them in a file of its own.
-        let body = text[at..].iter().position(|b| matches!(b, b'{' | b';'));
+        let body = text[at..].iter().take(WINDOW).position(|b| matches!(b, b'{' | b';'));
         if let Some(open) = body.filter(|body| text[at + body] == b'{') {
             let end =
                 text[at + open..].windows(2).position(|two| two == b"\n}").map_or(text.len(), |end| at + open + end);

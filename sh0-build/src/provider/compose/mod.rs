@@ -206,6 +206,32 @@ fn own_image(files: Files<'_>, file: &str, services: &Services, draft: &mut Draf
     Some(name.clone())
 }
 
+/// A compose file for those who write the app: the port of the app's service counts where its Dockerfile names none, and
+/// what else the file starts is named.
+pub(crate) fn passed_over(files: Files<'_>, draft: &mut Draft) {
+    let Some((file, text)) = files.first(NAMES).and_then(|file| Some((file, files.text(file)?))) else { return };
+    let Ok(yaml) = Yaml::parse(&text) else { return };
+    let services = services(&yaml);
+    let own = |service: &ComposeService| own_dockerfile(files, service).is_some();
+    let built = services.iter().filter(|(_, (_, service))| own(service));
+    let Some((name, (line, service))) = built.min_by_key(|(name, (line, service))| (distance(name, service), *line))
+    else {
+        return;
+    };
+    if let (Some(port), true) = (service.ports.first().and_then(|port| inner(port)), draft.plan.port.is_none()) {
+        draft.because_of(format!("port = {port}"), format!("the service `{name}` publishes it"), At::line(file, *line));
+        draft.plan.port = Some(port);
+    }
+    let others = services.iter().filter(|(_, (_, service))| !own(service)).map(|(name, _)| name.as_str());
+    let others: Vec<&str> = others.collect();
+    if !others.is_empty() {
+        draft.warn(format!(
+            "{file} is for those who write the app, and is left out; add {} as apps or databases of their own",
+            others.join(", ")
+        ));
+    }
+}
+
 /// Says what the file has of the deployed service beside its image and its port: an owner sets that in the app.
 fn left_out(file: &str, name: &str, yaml: &Yaml, draft: &mut Draft) {
     const KEYS: &[(&str, &str)] = &[

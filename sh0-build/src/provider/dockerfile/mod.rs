@@ -60,19 +60,23 @@ impl Facts {
         let mut facts = Facts { from: file.last().map(|stage| stage.line), ..Facts::default() };
         let mut values: BTreeMap<String, String> = BTreeMap::new();
         // Stages with a command, by name: who begins with one has it too.
-        let (mut stage, mut commanded) = ("", BTreeSet::new());
+        let (mut stage, mut commanded) = (None, BTreeSet::new());
         for instruction in &file.instructions {
             let line = instruction.line;
             match instruction.word.as_str() {
                 "FROM" => {
                     facts.expose = None;
-                    let inherits = instruction.rest.split_whitespace().next();
-                    facts.command = inherits.is_some_and(|image| commanded.contains(image));
-                    stage = instruction.rest.split_whitespace().last().unwrap_or_default();
+                    let words = instruction.rest.to_ascii_lowercase();
+                    let mut words = words.split_whitespace().map(str::to_owned);
+                    facts.command = words.next().is_some_and(|image| commanded.contains(&image));
+                    stage = words.nth(1);
+                    if facts.command {
+                        commanded.extend(stage.take());
+                    }
                 }
                 "CMD" | "ENTRYPOINT" => {
                     facts.command = true;
-                    commanded.insert(stage);
+                    commanded.extend(stage.take());
                 }
                 "ARG" | "ENV" => {
                     values.extend(instruction.pairs().into_iter().filter_map(|(key, value)| Some((key, value?))))
@@ -116,7 +120,9 @@ mod tests {
         for (text, command) in [
             ("FROM a\nCMD x", true),
             ("FROM a AS b\nENTRYPOINT x\nFROM c", false),
-            ("FROM a AS b\nENTRYPOINT x\nFROM b", true),
+            ("FROM a AS B\nENTRYPOINT x\nFROM b", true),
+            ("FROM a\nCMD x\nFROM a", false),
+            ("FROM a AS b\nCMD x\nFROM b AS c\nFROM c", true),
             ("FROM a", false),
         ] {
             assert_eq!(Facts::read(text).command, command, "{text}");
