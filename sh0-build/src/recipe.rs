@@ -68,7 +68,7 @@ pub(crate) struct Recipe {
     pub(crate) tool_home: Option<(&'static str, &'static str)>,
     /// A command runs the tool that builds: it is shipped with the source.
     pub(crate) ship_tool: bool,
-    /// The tree's own Dockerfile says what its image runs.
+    /// The tree's own Dockerfile says what its image runs, and a Procfile's program may not be in it.
     pub(crate) own_command: bool,
     /// Lines of the `.dockerignore` beyond the common ones.
     pub(crate) ignore: Vec<String>,

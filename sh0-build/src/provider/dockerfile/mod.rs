@@ -28,7 +28,8 @@ pub(crate) fn use_dockerfile(files: Files<'_>, named: Option<&RelPath>, draft: &
     };
     draft.because_of(format!("image = {path}"), "the tree brings its own Dockerfile", At::line(&path, from));
     draft.plan.image = ImagePlan::Dockerfile { path: rel };
-    draft.recipe.own_command = facts.command;
+    // One stage with all of the source runs what a Procfile says, too.
+    draft.recipe.own_command = facts.command && !(facts.stages == 1 && facts.whole && !facts.entry_point);
     if let Some((line, port)) = facts.expose {
         draft.because_of(format!("port = {port}"), "EXPOSE says so", At::line(&path, line));
         draft.plan.port = Some(port);
@@ -50,6 +51,10 @@ struct Facts {
     expose: Option<(u32, u16)>,
     /// What the last stage runs is said in the file.
     command: bool,
+    entry_point: bool,
+    stages: usize,
+    /// All of the source is copied.
+    whole: bool,
     /// What needs BuildKit.
     buildkit: Vec<(u32, &'static str)>,
 }
@@ -65,6 +70,7 @@ impl Facts {
             let line = instruction.line;
             match instruction.word.as_str() {
                 "FROM" => {
+                    facts.stages += 1;
                     facts.expose = None;
                     let words = instruction.rest.to_ascii_lowercase();
                     let mut words = words.split_whitespace().map(str::to_owned);
@@ -74,7 +80,11 @@ impl Facts {
                         commanded.extend(stage.take());
                     }
                 }
+                "COPY" | "ADD" if matches!(instruction.rest.split_whitespace().next(), Some("." | "./")) => {
+                    facts.whole |= instruction.flag("from").is_none();
+                }
                 "CMD" | "ENTRYPOINT" => {
+                    facts.entry_point |= instruction.word == "ENTRYPOINT";
                     facts.command = true;
                     commanded.extend(stage.take());
                 }
