@@ -218,16 +218,24 @@ impl Tree<'_> {
         }
     }
 
-    /// The member that `start` goes to, where that is served rather than started: `yarn --cwd ./web start`.
+    /// The member that `start` goes to, where that is served rather than started: `yarn --cwd ./web start`. More than one
+    /// command, or more than one member, may be a server too.
     fn served_member(&self, members: &[String]) -> Option<workspace::Member<'_>> {
-        let start = self.script("start").filter(|_| !members.is_empty())?;
-        let called: Vec<&str> = start.split([' ', '=']).map(|word| word.trim_start_matches("./")).collect();
-        let named = |member: &workspace::Member<'_>| {
-            let name = member.manifest().and_then(|manifest| manifest.str(&["name"]).map(str::to_owned));
-            called.contains(&member.folder.as_str()) || name.is_some_and(|name| called.contains(&name.as_str()))
+        let plain = |start: &&str| !start.contains(['&', '|', ';', '"', '\'', '`', '$', '(', '\n']);
+        let start = self.script("start").filter(|_| !members.is_empty()).filter(plain)?;
+        let mut called = start.split([' ', '=']).map(|word| word.trim_start_matches("./")).filter(|w| !w.is_empty());
+        called.next().filter(|first| matches!(*first, "npm" | "yarn" | "pnpm" | "bun"))?;
+        let called: Vec<&str> = called.collect();
+        let is = |member: &workspace::Member<'_>, word: &str| {
+            let named = |manifest: Json| manifest.str(&["name"]) == Some(word);
+            member.folder == word || member.manifest().is_some_and(named)
         };
-        let mut all = members.iter().filter_map(|folder| workspace::Member::read(self.files, folder));
-        all.find(named).filter(workspace::Member::is_served)
+        let all = members.iter().filter_map(|folder| workspace::Member::read(self.files, folder));
+        let mut named = all.filter(|member| called.iter().any(|word| is(member, word)));
+        let (Some(member), None) = (named.next(), named.next()) else { return None };
+        let mut others = called.iter().filter(|word| !word.starts_with('-') && !is(&member, word));
+        let script = others.find(|word| !matches!(**word, "run" | "workspace"))?;
+        Some(member).filter(|member| matches!(*script, "start" | "dev" | "serve") && member.is_served())
     }
 
     /// What a workspace is made of when its root names nothing: the framework of the app that its start script goes to,
