@@ -81,12 +81,29 @@ fn inlined(tree: &Tree<'_>, runner: &Runner, script: &str) -> Option<String> {
     }
 }
 
-/// The script without an install in front, which an image has behind it: `vite` of `npm i && vite`.
+/// The script without an install in front, which an image has behind it: `vite` of `npm i && vite`. What installs
+/// something else, or elsewhere, stays.
 pub(super) fn without_install(script: &str) -> &str {
+    const FLAGS: &[&str] = &[
+        "--production",
+        "--omit=dev",
+        "--include=dev",
+        "--frozen-lockfile",
+        "--immutable",
+        "--no-audit",
+        "--no-fund",
+        "--silent",
+        "--prefer-offline",
+        "--legacy-peer-deps",
+        "--force",
+        "-s",
+    ];
     let Some((first, rest)) = script.split_once("&&") else { return script };
     let installs = match first.split_whitespace().collect::<Vec<_>>()[..] {
         ["yarn"] => true,
-        ["npm" | "yarn" | "pnpm" | "bun", verb, ..] => matches!(verb, "install" | "i" | "ci"),
+        ["npm" | "yarn" | "pnpm" | "bun", "install" | "i" | "ci", ref flags @ ..] => {
+            flags.iter().all(|flag| FLAGS.contains(flag))
+        }
         _ => false,
     };
     if installs { without_install(rest.trim_start()) } else { script }
@@ -265,5 +282,22 @@ pub(super) fn listens_on(files: Files<'_>, draft: &mut Draft, script: &str) {
     if let (Some((line, port)), Some(command)) = (listens::fixed_port(&text), draft.plan.start_command.clone()) {
         let at = At::line(file, line);
         draft.recipe.fixed_port = Some(FixedPort { port, at, instead: "process.env.PORT", command });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_the_apps_own_install_is_left_out() {
+        for (script, left) in [
+            ("npm i && vite", "vite"),
+            ("npm ci --omit=dev --no-audit && yarn && node a.js", "node a.js"),
+            ("npm i -g serve && serve -s build", "npm i -g serve && serve -s build"),
+            ("npm install --prefix api && node api/index.js", "npm install --prefix api && node api/index.js"),
+            ("yarn install --cwd api && node a.js", "yarn install --cwd api && node a.js"),
+            ("npm i tsx && tsx a.ts", "npm i tsx && tsx a.ts"),
+        ] {
+            assert_eq!(super::without_install(script), left);
+        }
     }
 }
