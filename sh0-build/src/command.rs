@@ -82,16 +82,41 @@ fn options(interpreter: &str) -> Option<(&'static [&'static str], &'static [&'st
     })
 }
 
-/// The command without what starts it again whenever the source changes: `node a.js` of `node --watch a.js`.
+/// The command without what starts it again whenever the source changes: `node a.js` of `node --watch a.js`. What stands
+/// behind the script is the app's own, and a line with quotes stays as it is.
 pub(crate) fn unwatched(command: &str) -> String {
-    let watches = |word: &str| word.starts_with("--watch") || word == "--hot";
-    let starts = words(command).next().is_some_and(|program| matches!(program, "node" | "bun" | "tsx" | "deno"));
-    let by_verb = command.contains("tsx watch ");
-    if !starts || !(by_verb || command.split_whitespace().any(watches)) {
+    const DENO: &[&str] = &["-c", "--config", "--import-map", "--host", "--port"];
+    let all: Vec<&str> = command.split_whitespace().collect();
+    let at = all.iter().take_while(|word| is_assignment(word)).count();
+    let program = all.get(at).copied().filter(|program| matches!(*program, "node" | "bun" | "tsx" | "deno"));
+    let Some(program) = program.filter(|_| !command.contains(['\'', '"', '`', '\\', '\n'])) else {
         return command.to_owned();
+    };
+    let with_value = options(program).map_or(DENO, |(with_value, _)| with_value);
+    let mut kept = all[..=at].to_vec();
+    let mut words = all[at + 1..].iter().copied().peekable();
+    let by_verb = program == "tsx" && words.next_if_eq(&"watch").is_some();
+    while let Some(word) = words.next() {
+        let name = word.split('=').next().unwrap_or(word);
+        let chooses = by_verb && matches!(name, "--ignore" | "--include" | "--exclude");
+        if chooses || matches!(name, "--watch-path" | "--watch-kill-signal") {
+            if name == word {
+                words.next();
+            }
+            continue;
+        }
+        if name.starts_with("--watch") || name == "--hot" || by_verb && name.starts_with("--clear-screen") {
+            continue;
+        }
+        kept.push(word);
+        if with_value.contains(&word) {
+            kept.extend(words.next());
+        } else if !word.starts_with('-') && !matches!((program, word), ("bun" | "deno", "run") | ("deno", "serve")) {
+            break;
+        }
     }
-    let command = command.replace("tsx watch ", "tsx ");
-    command.split_whitespace().filter(|word| !watches(word)).collect::<Vec<_>>().join(" ")
+    kept.extend(words);
+    if kept.len() == all.len() { command.to_owned() } else { kept.join(" ") }
 }
 
 /// The file that an interpreter starts, among its options: `server.js` of `-r dotenv/config server.js`. `words` stands
@@ -160,6 +185,13 @@ mod tests {
             ("A=1 tsx watch src/a.ts", "A=1 tsx src/a.ts"),
             ("deno run -A --watch=a/,b/ a.ts", "deno run -A a.ts"),
             ("node a.js  'b  c'", "node a.js  'b  c'"),
+            ("node --watch -e \"log('a  b')\" a.js", "node --watch -e \"log('a  b')\" a.js"),
+            ("node --watch-path ./src --watch-path=lib a.js", "node a.js"),
+            ("node -r dotenv/config --watch a.js  --watch", "node -r dotenv/config a.js --watch"),
+            ("node a.js  --watch", "node a.js  --watch"),
+            ("bun run --hot a.ts", "bun run a.ts"),
+            ("tsx watch --clear-screen=false --ignore ./x --include=y src/a.ts --ignore z", "tsx src/a.ts --ignore z"),
+            ("tsx src/a.ts tsx watch b", "tsx src/a.ts tsx watch b"),
             ("webpack --watch", "webpack --watch"),
         ] {
             assert_eq!(unwatched(command), lasting);
