@@ -38,7 +38,8 @@ pub(super) fn settings(tree: &Tree<'_>, draft: &mut Draft) {
         for variable in EnvFile::parse(&text).values.into_iter().take(200) {
             let (key, value) = (variable.key, variable.text);
             let told = |key: &String| draft.plan.env.keys().any(|known| known.as_str() == key);
-            if told(&key) || unsaid.contains(&key) || key == "PORT" {
+            let the_systems = matches!(key.as_str(), "PATH" | "HOME" | "PORT") || key.starts_with("LD_");
+            if told(&key) || unsaid.contains(&key) || the_systems {
                 continue;
             }
             if is_plain(&key, &value) {
@@ -71,12 +72,51 @@ pub(super) fn settings(tree: &Tree<'_>, draft: &mut Draft) {
     }
 }
 
-/// A value that may be in an image: no secret, no login, and nothing that refers to other variables.
+/// What a variable may be without any doubt, and so be in an image: no secret by its name, and a value that holds none.
 fn is_plain(key: &str, value: &str) -> bool {
-    let server = value.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    let refers = value.contains(['$', '`', '\\']) || value.contains(char::is_control);
-    let secret = is_secret_variable(key, value) || is_secret_name(key) && !value.is_empty();
-    !secret && !server.contains('@') && !refers && value.len() <= 1_000
+    const NAMES: &[&str] = &["KEY", "SK", "PAT", "PW", "PWD", "PASS", "AUTH", "PIN", "SALT"];
+    let upper = key.to_ascii_uppercase();
+    let tools = upper == "APP_SECRET" || ["PHP", "COMPOSER_"].iter().any(|start| upper.starts_with(start));
+    let secret =
+        is_secret_variable(key, value) || is_secret_name(key) || upper.split('_').any(|word| NAMES.contains(&word));
+    !tools && (value.is_empty() || !secret && (is_word(value) || is_harmless_address(value)))
+}
+
+/// `en_US`, `prod`, `v2`, `1.5`: short, of plain words and numbers, and with none of the starts of vendors' tokens.
+fn is_word(value: &str) -> bool {
+    const TOKENS: &str = "sk_ sk- pk_ rk_ ghp_ gho_ ghs_ ghu_ ghr_ github_pat glpat xox xapp sg. key- akia asia aiza eyj npm_ \
+        pypi- hf_ gsk_ pplx- xai- r8_ re_ whsec dckr_ dop_ shp sq0 ntn_ nfp_ rnd_ hvs. ltai ops_";
+    let lower = value.to_ascii_lowercase();
+    let part = |part: &str| {
+        // Digits only behind the letters, and capitals only at the start or throughout.
+        let letters = part.trim_end_matches(|c: char| c.is_ascii_digit());
+        let rest = letters.get(1..).unwrap_or_default();
+        letters.chars().all(|c| c.is_ascii_alphabetic())
+            && (rest.chars().all(|c| c.is_ascii_lowercase()) || letters.chars().all(|c| c.is_ascii_uppercase()))
+    };
+    value.len() <= 24
+        && value.chars().filter(char::is_ascii_digit).count() < 5
+        && value.split(['_', '.', '-']).all(part)
+        && !TOKENS.split(' ').any(|start| lower.starts_with(start))
+}
+
+/// Addresses that lead to no other machine, with no option but the usual ones.
+fn is_harmless_address(value: &str) -> bool {
+    let (address, query) = value.split_once('?').unwrap_or((value, ""));
+    let option = |option: &str| {
+        let (name, value) = option.split_once('=').unwrap_or_default();
+        ["auto_setup", "queue_name", "table_name", "redeliver_timeout"].contains(&name) && is_word(value)
+    };
+    let Some((scheme, rest)) = address.split_once("://") else { return false };
+    let harmless = match scheme {
+        "null" | "sync" | "in-memory" => is_word(rest),
+        "doctrine" => rest == "default",
+        "http" | "https" => rest.trim_end_matches('/') == "localhost",
+        // `sqlite:///%kernel.project_dir%/var/data.db`
+        "sqlite" => rest.starts_with('/') && rest.replace('%', "").split('/').all(is_word),
+        _ => false,
+    };
+    harmless && (query.is_empty() || query.split('&').all(option))
 }
 
 /// The asset mapper serves what was compiled, and nothing else, in production (symfony.com/doc/current/frontend/asset_mapper.html).
@@ -100,5 +140,52 @@ pub(super) fn assets(tree: &Tree<'_>, draft: &mut Draft) {
     if !runs(command) {
         draft.because_of(format!("build += {command}"), "no asset is found in production before this", at);
         draft.plan.build.push(command.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn only_what_is_known_to_be_harmless_is_carried_over() {
+        for (key, value) in [
+            ("DEFAULT_LOCALE", "en_US.UTF-8"),
+            ("LOCK_DSN", "flock"),
+            ("PAGES", "25"),
+            ("BETA", "true"),
+            ("MAILER_DSN", "null://null"),
+            ("MESSENGER_TRANSPORT_DSN", "doctrine://default?auto_setup=0"),
+            ("QUEUE", "in-memory://"),
+            ("ASYNC", "sync://"),
+            ("DATABASE_URL", "sqlite:///%kernel.project_dir%/var/data.db"),
+            ("DEFAULT_URI", "http://localhost"),
+            ("JWT_PASSPHRASE", ""),
+        ] {
+            assert!(is_plain(key, value), "{key}={value}");
+        }
+        for (key, value) in [
+            ("STRIPE", "sk_live_abc"),
+            ("GITHUB", "ghp_abc"),
+            ("STRIPE_SK", "abc"),
+            ("WEBHOOK", "https://hooks.example.com/services/T3/B8/k9QzXw"),
+            ("TELEGRAM_DSN", "telegram://default?token=1234:AAHqRk"),
+            ("DATABASE_URL", "pgsql://host/db?user=a&password=hunter"),
+            ("DATABASE_URL", "sqlite:///var/data.db?key=hunter"),
+            ("DB", "mysql:host=db;dbname=a;password=hunter"),
+            ("STORAGE", "DefaultEndpointsProtocol=https;AccountKey=abc"),
+            ("QUEUE", "null://user:hunter@host"),
+            ("QUEUE", "doctrine://default?token=hunter"),
+            ("MAPS", "zQkWxLmRdVtHsYp"),
+            ("LOGIN", "hunter2xyz"),
+            ("DIGITS", "1234567"),
+            ("API_KEY", "hunter"),
+            ("APP_SECRET", ""),
+            ("PHP_INI_SCAN_DIR", "conf"),
+            ("COMPOSER_AUTH", "abc"),
+            ("REFERS", "$OTHER"),
+        ] {
+            assert!(!is_plain(key, value), "{key}={value}");
+        }
     }
 }
