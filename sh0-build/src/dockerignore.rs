@@ -159,7 +159,8 @@ fn left_out_by_git(files: Files<'_>, draft: &Draft) -> Vec<String> {
 /// Files with which an install logs in to a registry stay in the stage that builds; without one they never enter.
 pub(crate) fn drop_logins(files: Files<'_>, language: &str, recipe: &mut Recipe) {
     let composer = language == "php" || files.is_file("composer.json");
-    let names = [(".npmrc", true), ("auth.json", composer)];
+    let bundler = recipe.manifests.iter().any(|name| name == ".bundle/config");
+    let names = [(".npmrc", true), ("auth.json", composer), (".bundle/config", bundler)];
     for (name, _) in names.into_iter().filter(|(name, read)| *read && files.is_file(name)) {
         if recipe.build.is_none() {
             recipe.ignore.push(name.to_owned());

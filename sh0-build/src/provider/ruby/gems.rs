@@ -13,7 +13,15 @@ pub(super) struct Gems {
 }
 
 /// What Bundler is told in this project: how gems are compiled, among others (bundler.io/man/bundle-config.1.html).
-pub(super) const CONFIG: &str = ".bundle/config";
+const CONFIG: &str = ".bundle/config";
+
+/// The file, but not one that says where gems go or which: what it says wins over the plan's variables.
+pub(super) fn config(files: Files<'_>) -> Option<&'static str> {
+    const PLANNED: &[&str] = &["BUNDLE_PATH", "BUNDLE_WITHOUT", "BUNDLE_DEPLOYMENT", "BUNDLE_FROZEN"];
+    let text = files.text(CONFIG)?;
+    let planned = |line: &str| PLANNED.iter().any(|name| line.trim_start().starts_with(name));
+    (!text.lines().any(planned)).then_some(CONFIG)
+}
 
 /// Bundler names its folder after the version of Ruby's interface, which is the host's or the image's to say.
 const CURRENT: &str = "mkdir -p vendor/bundle/ruby && \
@@ -109,11 +117,16 @@ impl Gems {
         draft.path("vendor/bundle/ruby/current/bin");
         let recipe = &mut draft.recipe;
         recipe.manifests.extend(
-            [self.file, self.lockfile, ".ruby-version", CONFIG]
+            [self.file, self.lockfile, ".ruby-version"]
                 .iter()
                 .filter(|file| files.is_file(file))
                 .map(|file| (*file).to_owned()),
         );
+        if let Some(config) = config(files) {
+            recipe.manifests.push(config.to_owned());
+            // The images name another folder.
+            recipe.build_env.push(("BUNDLE_APP_CONFIG", ".bundle"));
+        }
         // Archives of gems that the owner committed: Bundler asks no registry for these.
         if files.is_folder("vendor/cache") {
             recipe.manifests.push("vendor/cache/".into());

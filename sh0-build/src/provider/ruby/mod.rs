@@ -114,8 +114,8 @@ impl Tree<'_> {
             .recipe
             .ignore
             .extend(["vendor/bundle", ".bundle", "log/*.log", "tmp/cache", "tmp/pids"].map(str::to_owned));
-        if self.files.is_file(gems::CONFIG) {
-            draft.recipe.ignore.push(format!("!{}", gems::CONFIG));
+        if let Some(config) = gems::config(self.files) {
+            draft.recipe.ignore.push(format!("!{config}"));
         }
         Ok(())
     }
