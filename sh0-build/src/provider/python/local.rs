@@ -24,8 +24,12 @@ pub(super) fn requirements(files: Files<'_>, first: &str) -> (Vec<Requirements>,
         if seen.iter().any(|seen| seen.file == file && seen.constrains <= constrains) || !files.is_file(&file) {
             continue;
         }
-        if !is_dir_name(&file) || seen.len() == 50 {
+        if seen.len() == 50 {
             return (seen, false);
+        }
+        if !is_dir_name(&file) {
+            whole = false;
+            continue;
         }
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
         let text = files.text(&file).unwrap_or_default();
@@ -100,4 +104,22 @@ fn has_path(value: &toml::Value) -> bool {
 pub(super) fn in_pipfile(tree: &Tree<'_>) -> bool {
     let Some(Ok(pipfile)) = Toml::read(tree.files, "Pipfile") else { return true };
     pipfile.get(&["packages"]).is_some_and(has_path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::MemoryTree;
+
+    #[test]
+    fn a_file_with_an_odd_name_does_not_hide_the_others() {
+        let tree = MemoryTree::from([
+            ("requirements.txt", "-r base.txt\n-r a'b.txt\n"),
+            ("base.txt", "flask\n"),
+            ("a'b.txt", "click\n"),
+        ]);
+        let (found, whole) = requirements(Files(&tree), "requirements.txt");
+        let names: Vec<&str> = found.iter().map(|found| found.file.as_str()).collect();
+        assert_eq!((names, whole), (vec!["requirements.txt", "base.txt"], false));
+    }
 }
