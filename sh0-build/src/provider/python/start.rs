@@ -213,13 +213,18 @@ fn application(tree: &Tree<'_>, classes: &[&str]) -> Option<(String, String, At)
     })
 }
 
-/// `app = create_application()`: what a function of the app makes, by a usual name.
+/// `app = create_application()`: what a function of the app makes, both with a usual name.
 fn made_by_factory(tree: &Tree<'_>) -> Option<(String, String, At)> {
     object(tree, |name, value| {
         let Some((function, _)) = value.split_once('(') else { return false };
+        if function.starts_with("os.") {
+            return false;
+        }
         let function = function.rsplit('.').next().unwrap_or(function);
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        matches!(name, "app" | "application" | "api") && !function.is_empty() && function.chars().all(plain)
+        let makes = ["create", "make", "build", "get_app", "init"].iter().any(|start| function.starts_with(start))
+            || ["app", "application"].iter().any(|end| function.ends_with(end));
+        matches!(name, "app" | "application" | "api") && makes && function.chars().all(plain)
     })
 }
 
