@@ -85,11 +85,17 @@ impl Provider for Go {
 
 /// The modules are those of a site: nothing here is written in Go (gohugo.io/hugo-modules).
 fn is_hugo(files: Files<'_>) -> bool {
-    let has_code = || {
-        let folders = files.names("").into_iter().filter(|name| is_dir_name(name) && files.is_folder(name));
-        folders.take(200).any(|name| !go_files(files, &name).is_empty() || name == "cmd")
+    let folders = |folder: &str| -> Vec<String> {
+        let names = files.names(folder).into_iter().take(200);
+        let paths = names.map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") });
+        paths.filter(|path| is_dir_name(path) && files.is_folder(path)).collect()
     };
-    static_files::is_generated(files) && go_files(files, "").is_empty() && !has_code()
+    let has_code = |folder: &String| !go_files(files, folder).is_empty();
+    let inside = || folders("").into_iter().flat_map(|folder| folders(&folder).into_iter().chain([folder]));
+    static_files::is_hugo(files)
+        && !files.is_folder("cmd")
+        && !has_code(&String::new())
+        && !inside().any(|f| has_code(&f))
 }
 
 /// The `toolchain` line, else the `go` line: a minimum, which any later release builds (go.dev/ref/mod#go-mod-file-go).
@@ -348,5 +354,23 @@ fn of_any_folder(files: Files<'_>, draft: &mut Draft) -> String {
             ));
             format!("./{first}")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::MemoryTree;
+
+    #[test]
+    fn only_a_site_of_hugo_is_no_program() {
+        let goes = |more: &[&str]| {
+            let mut tree = MemoryTree::from([("go.mod", "module a\n"), ("content/a.md", "")]);
+            more.iter().for_each(|file| tree.insert(*file, ""));
+            Go.recognises(Files(&tree))
+        };
+        assert!(!goes(&["hugo.toml"]));
+        assert!(goes(&["hugo.toml", "services/api/main.go"]));
+        assert!(goes(&["config.toml", "templates/a.html"]), "of another generator");
     }
 }

@@ -74,9 +74,9 @@ fn generator(files: Files<'_>) -> Option<(&'static Generator, &'static str)> {
     GENERATORS.iter().find_map(marked)
 }
 
-/// Whether a generator's configuration is here; its modules are listed in a `go.mod` where they are Hugo's.
-pub(crate) fn is_generated(files: Files<'_>) -> bool {
-    generator(files).is_some()
+/// Whether Hugo's configuration is here, whose modules are listed in a `go.mod`.
+pub(crate) fn is_hugo(files: Files<'_>) -> bool {
+    generator(files).is_some_and(|(generator, _)| generator.name == "hugo")
 }
 
 pub(crate) struct StaticFiles;
