@@ -109,9 +109,9 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
     let others = |draft: &mut Draft| {
         if let Some(procfile) = procfile {
             procfile.apply(draft);
-            own_web(draft);
         }
         foreign.apply(draft);
+        own_web(draft);
         Ok(())
     };
     match member {
@@ -131,13 +131,14 @@ fn drafted(files: Files<'_>, member: Option<&Root<'_>>, settings: &AppSettings) 
     Ok((draft, own_image))
 }
 
-/// What the tree's Dockerfile runs is `web` in its image; a Procfile's is for runtimes without images.
+/// What the tree's Dockerfile runs is `web` in its image; what a Procfile or another builder's file starts is for runtimes
+/// without images.
 fn own_web(draft: &mut Draft) {
     let Ok(web) = "web".parse::<ProcessName>() else { return };
     if draft.recipe.own_command && draft.plan.processes.remove(&web).is_some() {
         draft.warn(
-            "the image runs what its Dockerfile says; the `web` of the Procfile is for runtimes without images: to run it \
-             in the image, write it as `start_command` in sh0.toml",
+            "the image runs what its Dockerfile says; the start command of the Procfile, or of another builder's file, is for \
+             runtimes without images: to run it in the image, write it as `start_command` in sh0.toml",
         );
     }
 }

@@ -146,10 +146,12 @@ fn left_out_by_git(files: Files<'_>, draft: &Draft) -> Vec<String> {
     let named = draft.recipe.manifests.iter().map(|name| name.trim_end_matches('/')).chain(plan.static_dir.as_deref());
     let needed = named.chain(words).chain(FINISHED.iter().copied());
     let needed: Vec<&str> = needed.filter(|path| is_dir_name(path) && files.0.kind(path).is_some()).collect();
-    let pattern = |line: &str| match line.strip_prefix('!') {
-        Some(kept) => Some(format!("!{}", from_root(kept))),
-        None if needed.iter().any(|path| Ignore::git(line).leaves_out(path)) => None,
-        None => Some(from_root(line)),
+    let pattern = |line: &str| {
+        if let Some(kept) = line.strip_prefix('!') {
+            return Some(format!("!{}", from_root(kept)));
+        }
+        let ignore = Ignore::git(line);
+        (!needed.iter().any(|path| ignore.leaves_out(path))).then(|| from_root(line))
     };
     // A backslash escapes otherwise in each of the two.
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));

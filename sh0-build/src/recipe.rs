@@ -31,9 +31,9 @@ pub(crate) struct Recipe {
     pub(crate) before_build: Vec<&'static str>,
     /// Ends the build, whoever wrote it, as long as `ship_for` is what starts: the command, why, and where that is said.
     pub(crate) build_last: Option<(String, &'static str, At)>,
-    /// What the install alone fills, in the folder of the app: the paths as `find -path` matches them. A layer of its own
+    /// What the install alone fills, in the folder of the app: its paths as `find -path` matches them. A layer of its own
     /// ships it, which a change of the source leaves as it is.
-    pub(crate) installed: Vec<&'static str>,
+    pub(crate) installed: Option<&'static str>,
     /// Drops what only the build needed from what was installed, by the manifests alone.
     pub(crate) prune: Option<String>,
     /// Runs after the build, on what is shipped.

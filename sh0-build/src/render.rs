@@ -89,18 +89,18 @@ const PRUNED: &str = "pruned";
 const MARK: &str = "RUN touch /tmp/.sh0-build";
 
 /// Puts into `/ship` what is in the folder of the app, but for what was installed and the build has left as it was.
-fn packed(installed: &[&str], nothing_built: bool) -> String {
-    let paths: Vec<String> = installed.iter().map(|path| format!("-path '{path}'")).collect();
-    let paths = if let [one] = &paths[..] { one.clone() } else { format!("\\( {} \\)", paths.join(" -o ")) };
-    let same = if nothing_built { paths } else { format!("\\( {paths} ! -cnewer /tmp/.sh0-build \\)") };
+fn packed(installed: &str, nothing_built: bool) -> String {
+    let same = match nothing_built {
+        true => format!("-path '{installed}'"),
+        false => format!("\\( -path '{installed}' ! -cnewer /tmp/.sh0-build \\)"),
+    };
     let pack = "tar --create --null --no-recursion --files-from=/tmp/.sh0-ship";
     format!("mkdir /ship && find . {same} -o -print0 > /tmp/.sh0-ship && {pack} | tar --extract --directory=/ship")
 }
 
 /// Leaves no more than what was installed: all else is shipped as the build has left it.
-fn alone(installed: &[&str]) -> String {
-    let others: String = installed.iter().map(|path| format!(" ! -path '{path}'")).collect();
-    format!("find . ! -type d{others} -delete")
+fn alone(installed: &str) -> String {
+    format!("find . ! -type d ! -path '{installed}' -delete")
 }
 
 struct Writer<'a> {
@@ -184,7 +184,7 @@ impl Writer<'_> {
         let plan = &self.draft.plan;
         let Some((base, version)) = &recipe.build else { return };
         let layered = self.layered();
-        let name = if layered { DEPENDENCIES } else { BUILD };
+        let name = if layered.is_some() { DEPENDENCIES } else { BUILD };
         self.line(format!("FROM {} AS {name}", base.build_image(version, self.options)));
         self.packages(&recipe.build_packages, &recipe.debian_packages);
         for Borrow { base, version, from, to } in &recipe.borrow {
@@ -201,17 +201,17 @@ impl Writer<'_> {
             self.manifests();
             plan.install.iter().for_each(|command| self.run(command, secrets));
         }
-        if layered && self.as_it_is() {
-            return self.pruned();
+        if let Some(installed) = layered.filter(|_| self.as_it_is()) {
+            return self.pruned(installed);
         }
-        if layered {
+        if layered.is_some() {
             self.stage(DEPENDENCIES, BUILD);
         }
         self.line("COPY . .");
         if !early {
             plan.install.iter().for_each(|command| self.run(command, secrets));
         }
-        if layered && !plan.build.is_empty() {
+        if layered.is_some() && !plan.build.is_empty() {
             self.line(MARK);
         }
         // In the same command as the build, which may hold a lock on what is kept.
@@ -224,7 +224,7 @@ impl Writer<'_> {
         if plan.static_dir.is_some() {
             return;
         }
-        if !layered {
+        if layered.is_none() {
             recipe.prune.iter().for_each(|command| self.run(command, secrets));
         }
         recipe.trim.iter().for_each(|command| self.run(command, secrets));
@@ -232,21 +232,21 @@ impl Writer<'_> {
         if compiled(recipe) {
             self.line("RUN mkdir -p /etc/ssl/certs");
         }
-        if layered {
-            self.line(format!("RUN {}", packed(&recipe.installed, plan.build.is_empty())));
-            self.pruned();
+        if let Some(installed) = layered {
+            self.line(format!("RUN {}", packed(installed, plan.build.is_empty())));
+            self.pruned(installed);
         }
     }
 
     /// What was installed, without what only the build needed.
-    fn pruned(&mut self) {
+    fn pruned(&mut self, installed: &str) {
         if self.shipped_stage() == DEPENDENCIES {
             return;
         }
         let recipe = &self.draft.recipe;
         self.stage(DEPENDENCIES, PRUNED);
         recipe.prune.iter().for_each(|command| self.run(command, &self.options.build_secrets));
-        let removed = self.dropped().into_iter().chain((!self.as_it_is()).then(|| alone(&recipe.installed)));
+        let removed = self.dropped().into_iter().chain((!self.as_it_is()).then(|| alone(installed)));
         let removed: Vec<String> = removed.collect();
         if !removed.is_empty() {
             self.line(format!("RUN {}", removed.join(" && ")));
@@ -271,11 +271,12 @@ impl Writer<'_> {
         !recipe.manifests.is_empty() && !recipe.install_needs_source && !self.draft.plan.install.is_empty()
     }
 
-    /// What was installed is shipped in a layer of its own: a change of the source neither copies nor stores it again.
-    fn layered(&self) -> bool {
+    /// The paths of what was installed, where that is shipped in a layer of its own: a change of the source neither copies
+    /// nor stores it again.
+    fn layered(&self) -> Option<&'static str> {
         let recipe = &self.draft.recipe;
         let whole = recipe.ship.is_empty() && self.draft.plan.static_dir.is_none();
-        self.early() && whole && !recipe.installed.is_empty()
+        recipe.installed.filter(|_| whole && self.early())
     }
 
     fn stage(&mut self, from: &str, name: &str) {
@@ -373,7 +374,7 @@ impl Writer<'_> {
         for path in &recipe.ship_system {
             self.line(format!("COPY --from=build {path} {path}"));
         }
-        if self.layered() {
+        if self.layered().is_some() {
             let (from, source) = if self.as_it_is() { ("", ".") } else { ("--from=build ", "/ship") };
             self.line(format!("COPY --from={} {own} /app /app", self.shipped_stage()));
             self.line(format!("COPY {from}{own} {source} /app"));

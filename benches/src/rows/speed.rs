@@ -67,9 +67,9 @@ pub async fn prove(scope: Scope) -> Outcome<Report> {
          from its first call to the first answer. Both look every millisecond once the instance was started. *New \
          instances* is a changed variable: \
          the same image or folder, a new release. *Changed folder* is a whole deploy: fetch, plan, build and the rest, \
-         over a bare build through the same API. Both ways \
-         put their container into a network that was made for it, for which the engine starts a resolver in the container: \
-         what that costs the engine, the line about its default bridge shows. The route swap is from the commit of the switch to the first answer of \
+         over a bare build through the same API. Both ways put their container into a network that was made for it, for \
+         which the engine starts a resolver in the container: what that costs the engine, the line about its default \
+         bridge shows. The route swap is from the commit of the switch to the first answer of \
          the new release.",
     );
     start_and_idle(&programs, &mut report, &mut targets).await?;

@@ -414,5 +414,5 @@ fn not_deployed(path: &str) -> bool {
             ".devcontainer" | ".codesandbox" | ".gitpod" | "dev" | "devel" | "example" | "examples" | "samples"
         )
     };
-    path.rsplit('/').skip(1).any(folder)
+    path.rsplit_once('/').is_some_and(|(parents, _)| parents.split('/').any(folder))
 }

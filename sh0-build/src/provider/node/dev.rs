@@ -161,7 +161,7 @@ fn keep_manager(dev: &DevOnly, draft: &mut Draft) {
 /// Leaves them in the image after all. Packages that the build changes are shipped as it leaves them.
 fn keep_packages(dev: &DevOnly, draft: &mut Draft) {
     if draft.plan.build.iter().any(|command| dev.rewrites(command)) {
-        draft.recipe.installed.clear();
+        draft.recipe.installed = None;
     }
     let needed = |command: &String| Some(format!("`{command}` needs {}", dev.needed_by(command)?));
     let Some(why) = commands(&draft.plan).find_map(needed) else { return };

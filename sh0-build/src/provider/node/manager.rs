@@ -265,7 +265,7 @@ impl Manager {
             recipe.manifests.extend(folders.map(|folder| format!("{folder}/")));
         }
         if !self.plug_and_play(tree) {
-            recipe.installed.push("*/node_modules/*");
+            recipe.installed = Some("*/node_modules/*");
         }
         recipe.caches.push(match self {
             Manager::Npm => ("npm", "/root/.npm"),

@@ -201,7 +201,7 @@ impl Tree<'_> {
         recipe.install_needs_source |= paths || !locked || self.maps_classes(manifest);
         // What an owner committed of it is source.
         if !self.files.is_folder("vendor") {
-            recipe.installed.push("./vendor/*");
+            recipe.installed = Some("./vendor/*");
         }
         recipe.build_packages.extend(["git", "unzip"]);
         bring_composer(draft);

@@ -158,7 +158,7 @@ impl Manager {
             || tree.project.as_ref().is_some_and(local::in_project)
             || (self == Manager::Pipenv && local::in_pipfile(tree));
         draft.recipe.install_needs_source = packaged || local;
-        draft.recipe.installed.push(VENV);
+        draft.recipe.installed = Some(VENV);
         draft.recipe.caches.push(("pip", "/root/.cache"));
     }
 }
@@ -205,7 +205,7 @@ fn conda(tree: &Tree<'_>, draft: &mut Draft) {
             .filter_map(|(_, line)| item(line))
             .any(|item| item.starts_with(['-', '.']) || item.contains("file:"))
     });
-    draft.recipe.installed.push(VENV);
+    draft.recipe.installed = Some(VENV);
     draft.recipe.caches.push(("conda", "/opt/conda/pkgs"));
     draft.recipe.build = Some((&images::CONDA, images::CONDA.default.to_owned()));
     draft.tool("conda", "Conda (conda-forge.org/download)");

@@ -139,7 +139,7 @@ impl Gems {
         recipe.caches.push(("bundle", "/tmp/bundle-cache"));
         recipe.build_env.extend([("BUNDLE_USER_CACHE", "/tmp/bundle-cache"), ("BUNDLE_GLOBAL_GEM_CACHE", "1")]);
         recipe.drop.extend(["vendor/bundle/ruby/*/cache", "tmp/cache/assets"].map(str::to_owned));
-        recipe.installed.push("./vendor/bundle/*");
+        recipe.installed = Some("./vendor/bundle/*");
     }
 
     /// Libraries that common gems load at run time; the image that builds has their headers.
